@@ -1,0 +1,1 @@
+"""Run the papers: data sets, recipes, training, stacks, reports. See `python -m experiments --help`."""
