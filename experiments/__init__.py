@@ -1,1 +1,1 @@
-"""Run the papers: data sets, recipes, training, stacks, reports. See `python -m experiments --help`."""
+"""Run the papers: data sets, recipes, training, stacks and reports (`python -m experiments`)."""

@@ -1,0 +1,328 @@
+"""The command line. Keras is imported inside commands: help and lists stay instant."""
+
+import json
+import os
+import pathlib
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from experiments import recipe
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    help="Small-image networks: run the papers' experiments, or your own.",
+)
+console = Console()
+
+Recipe = Annotated[str, typer.Argument(help="PAPER/ROW, or a recipe file such as RUN/recipe.yaml")]
+Set = Annotated[list[str], typer.Option("--set", help="FIELD=VALUE over the recipe, repeatable")]
+DataDir = Annotated[
+    pathlib.Path | None, typer.Option(help="the data set's folder or archive, or its parent")
+]
+CacheDir = Annotated[
+    pathlib.Path | None, typer.Option(help="decoded images  [default: ~/.cache/smallzoo]")
+]
+Runs = Annotated[pathlib.Path, typer.Option(help="folder that holds the run folders")]
+RunDir = Annotated[
+    pathlib.Path | None, typer.Option(help="this run's folder  [default: RUNS/PAPER/ROW]")
+]
+Run = Annotated[pathlib.Path, typer.Argument(help="a finished run's folder")]
+Backend = Annotated[
+    str | None, typer.Option(help="tensorflow, jax or torch  [default: KERAS_BACKEND]")
+]
+
+
+@app.command("list")
+def list_(
+    pattern: Annotated[str, typer.Argument(help="wildcard, such as 'ghost*'")] = "*",
+    recipes: Annotated[bool, typer.Option("--recipes", help="list the recipes instead")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """List the networks, or with --recipes the rows of the papers' tables.
+
+    Example: python -m experiments list 'alpha*'
+    """
+    if recipes:
+        _list_recipes(as_json)
+        return
+    import dataclasses
+
+    import zoo
+
+    found = [zoo.info(name) for name in zoo.list_models(pattern)]
+    if as_json:
+        print(json.dumps([dataclasses.asdict(model) for model in found], indent=2))
+        return
+    table = Table(title=f"{len(found)} networks")
+    table.add_column("name", style="bold")
+    for column in ("parameters", "million MACs", "input", "classes"):
+        table.add_column(column, justify="right")
+    table.add_column("paper", overflow="ellipsis", no_wrap=True)
+    for model in found:
+        size = "x".join(str(side) for side in model.input_shape)
+        cells = (f"{model.parameters:,}", f"{model.macs / 1e6:,.1f}", size, str(model.classes))
+        table.add_row(model.name, *cells, model.paper)
+    console.print(table)
+
+
+@app.command()
+def info(
+    name: Annotated[str, typer.Argument(help="network or PAPER/ROW")],
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Tell everything about a network or a recipe.
+
+    Example: python -m experiments info alphanet_v4
+    """
+    import dataclasses
+
+    import zoo
+
+    if "/" in name or name.endswith(".yaml"):
+        row = recipe.load(name)
+        print(row.model_dump_json(indent=2) if as_json else recipe.dump(row), end="\n")
+        return
+    facts = dataclasses.asdict(zoo.info(name))
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    table = Table(show_header=False, box=None)
+    for key, value in facts.items():
+        table.add_row(f"[bold]{key}", f"{value:,}" if isinstance(value, int) else str(value))
+    console.print(table)
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="data set, such as tiny_imagenet")],
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    size: Annotated[int | None, typer.Option(help="resize to this many pixels")] = None,
+    out: Annotated[pathlib.Path | None, typer.Option(help="contact sheet to write")] = None,
+) -> None:
+    """Decode a data set into the cache, summarise it and draw a contact sheet.
+
+    Example: python -m experiments data tiny_imagenet --data-dir ~/data
+    """
+    from experiments import datasets
+
+    datasets.prepare(
+        name, data_dir, size=size, cache_dir=cache_dir, out=out or pathlib.Path(f"{name}.png"),
+        console=console,
+    )  # fmt: skip
+
+
+@app.command()
+def train(
+    recipe_name: Recipe,
+    set_: Set = [],  # noqa: B006 (typer reads the default, nobody changes it)
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    runs: Runs = pathlib.Path("runs"),
+    run_dir: RunDir = None,
+    backend: Backend = None,
+) -> None:
+    """Train one row of a paper's table; begun again, it goes on where it was cut off.
+
+    Example: python -m experiments train alphanet/alphanet_v4 --data-dir ~/data --set epochs=2
+    """
+    row = recipe.load(recipe_name, recipe.parse_set(set_))
+    if row.kind == "stack":
+        raise ValueError(f"{recipe_name} is a stack: python -m experiments stack {recipe_name}")
+    _backend(backend)
+    from experiments import session
+
+    session.train(row, run_dir or _run_dir(runs, row), data_dir, cache_dir, console)
+
+
+@app.command()
+def stack(
+    recipe_name: Recipe,
+    members: Annotated[
+        list[pathlib.Path] | None,
+        typer.Argument(help="finished runs  [default: the recipe's members under RUNS]"),
+    ] = None,
+    set_: Set = [],  # noqa: B006
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    runs: Runs = pathlib.Path("runs"),
+    run_dir: RunDir = None,
+    backend: Backend = None,
+) -> None:
+    """Freeze finished runs and train a dense head on their outputs.
+
+    Example: python -m experiments stack alphanet/alphastack --data-dir ~/data
+    """
+    row = recipe.load(recipe_name, recipe.parse_set(set_))
+    if row.kind != "stack":
+        raise ValueError(f"{recipe_name} is no stack: python -m experiments train {recipe_name}")
+    _backend(backend)
+    from experiments import session
+
+    folders = members or [_member_dir(runs, row, member) for member in row.members]
+    session.stack(row, run_dir or _run_dir(runs, row), folders, data_dir, cache_dir, console)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    backend: Backend = None,
+) -> None:
+    """Evaluate a finished run again on its data set's validation images.
+
+    Example: python -m experiments evaluate runs/alphanet/alphanet_v4 --data-dir ~/data
+    """
+    _backend(backend)
+    from experiments import session
+
+    session.evaluate(run, data_dir, cache_dir, console)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[pathlib.Path], typer.Argument(help="run folders, or folders of them")],
+    out: Annotated[pathlib.Path, typer.Option(help="HTML file")] = pathlib.Path("report.html"),
+) -> None:
+    """Write one self-contained HTML page about finished runs.
+
+    Example: python -m experiments report runs/alphanet --out alphanet.html
+    """
+    from experiments import report as reports
+
+    folders = [found for run in runs for found in _finished(run)]
+    papers = {
+        recipe.load(str(folder / "recipe.yaml")).recipe.partition("/")[0] for folder in folders
+    }
+    rows = {
+        row.recipe: row.expect.model_dump(exclude_none=True)
+        for paper in papers & set(recipe.papers())
+        for row in recipe.rows(paper).values()
+        if row.expect
+    }
+    console.print(f"wrote [bold]{reports.report(folders, out, rows=rows)}[/]")
+
+
+@app.command()
+def predict(
+    run: Annotated[pathlib.Path, typer.Argument(help="a finished run's folder or .keras file")],
+    images: Annotated[list[pathlib.Path], typer.Argument(help="image files")],
+    top: Annotated[int, typer.Option(help="classes to print")] = 5,
+    backend: Backend = None,
+) -> None:
+    """Print the likeliest classes of images.
+
+    Example: python -m experiments predict runs/alphanet/alphastack goldfish.jpg
+    """
+    _backend(backend)
+    from experiments import predict as predictions
+
+    predictions.predict(run, images, top=top, console=console)
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="augment or stack")],
+    out: Annotated[pathlib.Path | None, typer.Option(help="CSV file to write")] = None,
+    repeats: Annotated[int, typer.Option(help="timed repeats of each case")] = 10,
+    backend: Backend = None,
+) -> None:
+    """Measure speed as ratios, side by side in one run: medians after a warm-up.
+
+    Example: python -m experiments bench augment --out augment.csv
+    """
+    _backend(backend)
+    from experiments import bench as benches
+
+    benches.main(what, out=out, repeats=repeats, console=console)
+
+
+@app.command()
+def quickstart(
+    runs: Runs = pathlib.Path("runs"),
+    backend: Backend = None,
+) -> None:
+    """Train three small AlphaNets on digits, stack them and report: minutes on a laptop.
+
+    Example: python -m experiments quickstart
+    """
+    _backend(backend)
+    from experiments import session
+
+    session.quickstart(runs, console)
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is told in one line, not as a traceback."""
+    try:
+        app()
+    except ValueError as error:
+        if os.environ.get("SMALLZOO_DEBUG"):
+            raise
+        Console(stderr=True).print(f"[bold red]error:[/] {_escape(error)}", highlight=False)
+        sys.exit(2)
+
+
+def _escape(error: Exception) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))
+
+
+def _backend(name: str | None) -> None:
+    """Choose Keras' backend; possible only before Keras is imported."""
+    if name is None:
+        return
+    if name not in ("tensorflow", "jax", "torch"):
+        raise ValueError(f"--backend {name!r}: there are tensorflow, jax and torch")
+    os.environ["KERAS_BACKEND"] = name
+
+
+def _run_dir(runs: pathlib.Path, row: recipe.Row) -> pathlib.Path:
+    return runs / row.recipe
+
+
+def _member_dir(runs: pathlib.Path, row: recipe.Stack, member: str) -> pathlib.Path:
+    """Run folder of a stack's member: a row of the same paper, or a folder as it stands."""
+    if "/" in member:
+        return pathlib.Path(member)
+    return runs / row.recipe.rpartition("/")[0] / member
+
+
+def _finished(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return the folder itself if it is a finished run, else those within it."""
+    found = sorted(path.parent for path in folder.rglob("metrics.json"))
+    if not found:
+        raise ValueError(f"{folder} holds no finished run (a folder with metrics.json)")
+    return found
+
+
+def _list_recipes(as_json: bool) -> None:
+    rows = [row for paper in recipe.papers() for row in recipe.rows(paper).values()]
+    if as_json:
+        print(json.dumps([row.model_dump(exclude_none=True) for row in rows], indent=2))
+        return
+    table = Table(title=f"{len(rows)} recipes")
+    for column in ("recipe", "network", "data set"):
+        table.add_column(column)
+    for column in ("epochs", "published top-1 %"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        network = " + ".join(row.members) if row.kind == "stack" else row.model["name"]
+        top1 = row.expect.top1 if row.expect else None
+        cells = (
+            row.recipe,
+            network,
+            row.data.name,
+            str(row.epochs),
+            "" if top1 is None else f"{top1}",
+        )
+        table.add_row(*cells)
+    console.print(table)

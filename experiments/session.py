@@ -1,0 +1,110 @@
+"""What the commands do once Keras may be loaded: load data, run, tell the user."""
+
+import pathlib
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments import datasets, ensemble, recipe, report
+from experiments import evaluate as evaluation
+from experiments import train as training
+
+
+def load_data(
+    row: recipe.Row, data_dir: pathlib.Path | None, cache_dir: pathlib.Path | None
+) -> datasets.Dataset:
+    """Load a row's data set at the row's size."""
+    return datasets.load(
+        row.data.name,
+        data_dir=data_dir,
+        size=row.data.size,
+        resample=row.data.resample,
+        cache_dir=cache_dir,
+    )
+
+
+def train(
+    row: recipe.Train,
+    run_dir: pathlib.Path,
+    data_dir: pathlib.Path | None,
+    cache_dir: pathlib.Path | None,
+    console: Console,
+) -> dict:
+    """Train a row and print its result."""
+    data = load_data(row, data_dir, cache_dir)
+    console.rule(f"[bold]{row.recipe}[/] on {data.name}")
+    metrics = training.train(row, run_dir, data)
+    console.print(table([metrics]))
+    console.print(f"run folder: [bold]{run_dir}[/]")
+    return metrics
+
+
+def stack(
+    row: recipe.Stack,
+    run_dir: pathlib.Path,
+    members: list[pathlib.Path],
+    data_dir: pathlib.Path | None,
+    cache_dir: pathlib.Path | None,
+    console: Console,
+) -> dict:
+    """Stack finished runs and print the result beside the members'."""
+    found = ensemble.find_members(row, members)
+    data = load_data(row, data_dir, cache_dir)
+    console.rule(f"[bold]{row.recipe}[/] on {data.name}")
+    metrics = ensemble.stack(row, run_dir, found, data, console=console)
+    console.print(table([*(member.metrics for member in found), metrics]))
+    console.print(f"run folder: [bold]{run_dir}[/]")
+    return metrics
+
+
+def evaluate(
+    run: pathlib.Path,
+    data_dir: pathlib.Path | None,
+    cache_dir: pathlib.Path | None,
+    console: Console,
+) -> dict:
+    """Evaluate a finished run again and print what it scores."""
+    row = recipe.load(str(run / "recipe.yaml"))
+    return evaluation.evaluate(run, load_data(row, data_dir, cache_dir), console=console)
+
+
+def quickstart(runs: pathlib.Path, console: Console) -> None:
+    """Train the quick start's members, stack them, print the table, write the report."""
+    began = time.perf_counter()
+    rows = recipe.rows("quickstart")
+    results = []
+    for row in rows.values():
+        run_dir = runs / row.recipe
+        if row.kind == "train":
+            results.append(train(row, run_dir, None, None, console))
+        else:
+            members = [runs / "quickstart" / member for member in row.members]
+            results.append(stack(row, run_dir, members, None, None, console))
+    console.rule("[bold]quick start")
+    console.print(table(results))
+    folders = [runs / row.recipe for row in rows.values()]
+    page = report.report(folders, runs / "quickstart" / "report.html", rows={})
+    console.print(
+        f"{time.perf_counter() - began:.0f} s in all. Open [bold]{page}[/] in a browser; "
+        "the next step is in the README: the same on Tiny ImageNet."
+    )
+
+
+def table(results: list[dict]) -> Table:
+    """Table of runs: accuracies in percent, parameters, time."""
+    out = Table()
+    out.add_column("run", style="bold")
+    for column in ("top-1 %", "top-3 %", "top-5 %", "parameters", "epochs", "time s", "n"):
+        out.add_column(column, justify="right")
+    for metrics in results:
+        scores = (f"{metrics[key]:.2f}" for key in ("top1", "top3", "top5"))
+        out.add_row(
+            metrics["recipe"],
+            *scores,
+            f"{metrics['parameters']:,}",
+            str(metrics["epochs"]),
+            f"{metrics['seconds']:.0f}",
+            f"{metrics['n']:,}",
+        )
+    return out

@@ -1,0 +1,267 @@
+"""Train one row of a recipe into a run folder; begun again, it goes on where it was cut off."""
+
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+
+import augment
+import zoo
+from experiments import datasets, evaluate, feed
+from experiments._files import atomic, read_json, write_json
+from experiments.recipe import Optimizer, Train
+from experiments.state import Checkpoint, Patience, Progress, run_folder, write_history
+
+# Keras' plateau ignores gains below 1e-4, that is 0.01 percent.
+PLATEAU_DELTA = 0.01
+VALIDATION_BATCH = 256
+
+
+def train(row: Train, run_dir: pathlib.Path, data: datasets.Dataset, *, verbose: int = 1) -> dict:
+    """Train a row on a data set and return its metrics (accuracies in percent).
+
+    The run's folder is the one of the contract in `experiments.evaluate`; when it holds an
+    unfinished run of the same row, training goes on from its last whole epoch and ends with the
+    weights and the history that an unbroken run would have had. A finished run is not repeated.
+    `verbose` is that of `keras.Model.fit`.
+    Raises `ValueError` for a folder in use or begun with another recipe, before any work.
+    """
+    policy = None if row.augment is None else augment.get(row.augment)
+    run_dir = pathlib.Path(run_dir)
+    with run_folder(run_dir, row) as finished:
+        if finished:
+            return read_json(run_dir / "metrics.json")
+        members = data if not row.data.holdout else data.holdout(row.data.holdout)[0]
+        model = build(row, members)
+        trainer = _compile(row, model)
+        write_json(run_dir / "environment.json", environment())
+        write_json(run_dir / "dataset.json", describe(members))
+
+        checkpoint = Checkpoint(run_dir / "state")
+        progress = checkpoint.restore(trainer, trainer.optimizer)
+        keeper = Keeper(row, run_dir, checkpoint, progress)
+        if not progress.stopped and progress.epoch < row.epochs:
+            _fit(row, trainer, members, policy, keeper, verbose)
+        if row.keep == "best":
+            checkpoint.restore_best(progress, trainer)
+        with atomic(run_dir / "model.keras") as part:
+            model.save(part)
+        scores = evaluate.write_outputs(run_dir, model, members, policy=policy, seed=row.seed)
+        metrics = _metrics(row, model, progress, members, scores)
+        write_json(run_dir / "metrics.json", metrics)
+        checkpoint.clear()
+        return metrics
+
+
+def build(row: Train, data: datasets.Dataset) -> keras.Model:
+    """Build the row's network for the data set's images, under the row's seed and precision."""
+    keras.utils.set_random_seed(row.seed)
+    keras.config.set_dtype_policy(row.precision)
+    try:
+        shape = data.train.images.shape[1:]
+        return zoo.build(**{"input_shape": shape, "classes": len(data.class_names)} | row.model)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def optimizer(spec: Optimizer) -> keras.optimizers.Optimizer:
+    """Make a fresh Keras optimizer from its name and arguments."""
+    arguments = spec.model_dump(exclude={"name"})
+    try:
+        return keras.optimizers.get({"class_name": spec.name, "config": arguments})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"optimizer {spec.name} with {arguments}: {error}") from None
+
+
+def compile_logits(
+    logits: keras.Model, spec: Optimizer, classes: int, jit: bool | str = "auto"
+) -> None:
+    """Compile a model that ends in logits: cross entropy, top-1, top-3 and top-5 accuracy."""
+    top = keras.metrics.SparseTopKCategoricalAccuracy
+    logits.compile(
+        optimizer=optimizer(spec),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[top(min(k, classes), name=f"top{k}") for k in (1, 3, 5)],
+        jit_compile=jit,
+    )
+    logits.optimizer.build(logits.trainable_variables)
+
+
+class Keeper(keras.callbacks.Callback):
+    """After each epoch: history, best epoch, plateau, early stopping, then the whole state."""
+
+    def __init__(self, row: Train, run_dir: pathlib.Path, checkpoint: Checkpoint, state: Progress):
+        super().__init__()
+        self.row, self.run_dir, self.checkpoint, self.progress = row, run_dir, checkpoint, state
+        self.early_stop = row.early_stop and Patience(
+            row.early_stop.monitor, row.early_stop.patience, **state.early_stop or {}
+        )
+        self.plateau = row.plateau and Patience(
+            row.plateau.monitor, row.plateau.patience, PLATEAU_DELTA, **state.plateau or {}
+        )
+        self.images = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Start the epoch's clock."""
+        self.began = time.perf_counter()
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Stop the training part of the clock: Keras has waited for the last step by now."""
+        self.trained = time.perf_counter() - self.began
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Record the epoch and write the state."""
+        progress, learning_rate = self.progress, self.model.optimizer.learning_rate
+        line = {"epoch": epoch + 1} | {
+            key: float(value) * (100 if "top" in key else 1) for key, value in logs.items()
+        }
+        line["lr"] = float(np.asarray(learning_rate.numpy()))
+        line["seconds"] = time.perf_counter() - self.began
+        line["images_per_second"] = self.images / self.trained
+        progress.history.append(line)
+        progress.epoch = epoch + 1
+        if line["val_top1"] > max([old["val_top1"] for old in progress.history[:-1]], default=-1):
+            progress.best_epoch = epoch + 1
+        if self.plateau:
+            if self.plateau.exhausted(line[self.plateau.monitor]):
+                self.plateau.wait = 0
+                rule = self.row.plateau
+                learning_rate.assign(max(line["lr"] * rule.factor, rule.min_lr))
+            progress.plateau = {"best": self.plateau.best, "wait": self.plateau.wait}
+        if self.early_stop:
+            progress.stopped = self.early_stop.exhausted(line[self.early_stop.monitor])
+            progress.early_stop = {"best": self.early_stop.best, "wait": self.early_stop.wait}
+        self.model.stop_training = progress.stopped
+        self.checkpoint.save(progress, self.model, self.model.optimizer)
+        write_history(self.run_dir / "history.csv", progress.history)
+
+
+def environment() -> dict:
+    """Where a run happens: versions, device, cores, the project's commit, command and date."""
+    packages = ("smallzoo", "keras", "tensorflow", "jax", "torch", "numpy")
+    return {
+        "backend": keras.backend.backend(),
+        "device": feed.device(),
+        "cores": os.cpu_count(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {name: found for name in packages if (found := _version(name))},
+        "commit": _commit(),
+        "command": command(),
+        "date": datetime.datetime.now().isoformat(timespec="seconds"),
+    }
+
+
+def command() -> str:
+    """Return the command line that runs now, as a user would type it."""
+    return shlex.join(["python", "-m", "experiments", *sys.argv[1:]])
+
+
+def describe(data: datasets.Dataset) -> dict:
+    """Return what a report needs to know of a data set, without its images."""
+    return {
+        "name": data.name,
+        "class_names": list(data.class_names),
+        "class_ids": list(data.class_ids),
+        "train": len(data.train.labels),
+        "validation": len(data.validation.labels),
+        "image_shape": list(data.train.images.shape[1:]),
+    }
+
+
+def _compile(row: Train, model: keras.Model) -> keras.Model:
+    """Return the model up to its logits, compiled: the loss is exact on logits, not on probs."""
+    trainer = keras.Model(model.input, model.get_layer("logits").output, name="trainer")
+    compile_logits(trainer, row.optimizer, model.output.shape[-1], row.jit)
+    return trainer
+
+
+def _fit(
+    row: Train,
+    trainer: keras.Model,
+    data: datasets.Dataset,
+    policy: augment.Policy | None,
+    keeper: Keeper,
+    verbose: int,
+) -> None:
+    keeper.images = len(data.train.labels)
+    trainer.fit(
+        feed.batches(
+            data.train,
+            policy,
+            batch_size=row.batch_size,
+            seed=row.seed,
+            epoch=keeper.progress.epoch,
+        ),
+        steps_per_epoch=-(-keeper.images // row.batch_size),
+        initial_epoch=keeper.progress.epoch,
+        epochs=row.epochs,
+        validation_data=feed.Validation(data.validation, VALIDATION_BATCH),
+        callbacks=[keeper],
+        verbose=verbose,
+    )
+
+
+def _metrics(
+    row: Train,
+    model: keras.Model,
+    progress: Progress,
+    data: datasets.Dataset,
+    scores: dict[str, float],
+) -> dict:
+    seconds = [line["seconds"] for line in progress.history]
+    parameters, macs = zoo.profile(model)
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    found = environment()
+    return {
+        "recipe": row.recipe,
+        "kind": row.kind,
+        "model": row.model["name"],
+        "dataset": data.name,
+        "n": len(data.validation.labels),
+        **scores,
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "seconds": sum(seconds),
+        "seconds_per_epoch": float(np.median(seconds)),
+        "images_per_second": float(
+            np.median([line["images_per_second"] for line in progress.history])
+        ),
+        "parameters": parameters,
+        "trainable": trainable,
+        "macs": macs,
+        "seed": row.seed,
+        **{key: found[key] for key in ("backend", "device", "date", "command")},
+        "expect": row.expect.model_dump(exclude_none=True) if row.expect else None,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Commit of the checkout that this file lies in; None outside a checkout."""
+    here = pathlib.Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
