@@ -109,11 +109,14 @@ class Train(_Row):
 
 
 class Stack(_Row):
-    """Frozen members (rows of the same paper, or run folders) and a dense head on their outputs."""
+    """Frozen members (rows of the same paper, or run folders) and a dense head on their outputs.
+
+    `tap` is the output that the head reads (not `on`, which YAML reads as true).
+    """
 
     kind: Literal["stack"]
     members: Annotated[list[str], pydantic.Field(min_length=1)]
-    on: Literal["probs", "logits", "pooled"] = "probs"
+    tap: Literal["probs", "logits", "pooled"] = "probs"
     head: list[Positive] = [512, 512, 512]
     fit_on: Literal["held_out", "train"] = "held_out"
     views: Positive = 1
