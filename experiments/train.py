@@ -17,7 +17,7 @@ import augment
 import zoo
 from experiments import datasets, evaluate, feed
 from experiments._files import atomic, read_json, write_json
-from experiments.recipe import Optimizer, Train
+from experiments.recipe import Optimizer, Row, Train
 from experiments.state import Checkpoint, Patience, Progress, run_folder, write_history
 
 # Keras' plateau ignores gains below 1e-4, that is 0.01 percent.
@@ -55,7 +55,7 @@ def train(row: Train, run_dir: pathlib.Path, data: datasets.Dataset, *, verbose:
         with atomic(run_dir / "model.keras") as part:
             model.save(part)
         scores = evaluate.write_outputs(run_dir, model, members, policy=policy, seed=row.seed)
-        metrics = _metrics(row, model, progress, members, scores)
+        metrics = summary(row, model, progress.history, members, scores)
         write_json(run_dir / "metrics.json", metrics)
         checkpoint.clear()
         return metrics
@@ -177,6 +177,35 @@ def describe(data: datasets.Dataset) -> dict:
     }
 
 
+def summary(
+    row: Row, model: keras.Model, history: list[dict], data: datasets.Dataset, scores: dict
+) -> dict:
+    """Return the metrics of a finished run: what ran, what it scored and what it cost."""
+    parameters, macs = zoo.profile(model)
+    seconds = [line["seconds"] for line in history]
+    best = max(history, key=lambda line: line["val_top1"])
+    found = environment()
+    return {
+        "recipe": row.recipe,
+        "kind": row.kind,
+        "model": row.model["name"] if row.kind == "train" else "+".join(row.members),
+        "dataset": data.name,
+        "n": len(data.validation.labels),
+        **scores,
+        "epochs": len(history),
+        "best_epoch": best["epoch"],
+        "seconds": sum(seconds),
+        "seconds_per_epoch": float(np.median(seconds)),
+        "images_per_second": float(np.median([line["images_per_second"] for line in history])),
+        "parameters": parameters,
+        "trainable": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
+        "macs": macs,
+        "seed": row.seed,
+        **{key: found[key] for key in ("backend", "device", "date", "command")},
+        "expect": row.expect.model_dump(exclude_none=True) if row.expect else None,
+    }
+
+
 def _compile(row: Train, model: keras.Model) -> keras.Model:
     """Return the model up to its logits, compiled: the loss is exact on logits, not on probs."""
     trainer = keras.Model(model.input, model.get_layer("logits").output, name="trainer")
@@ -208,40 +237,6 @@ def _fit(
         callbacks=[keeper],
         verbose=verbose,
     )
-
-
-def _metrics(
-    row: Train,
-    model: keras.Model,
-    progress: Progress,
-    data: datasets.Dataset,
-    scores: dict[str, float],
-) -> dict:
-    seconds = [line["seconds"] for line in progress.history]
-    parameters, macs = zoo.profile(model)
-    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-    found = environment()
-    return {
-        "recipe": row.recipe,
-        "kind": row.kind,
-        "model": row.model["name"],
-        "dataset": data.name,
-        "n": len(data.validation.labels),
-        **scores,
-        "epochs": progress.epoch,
-        "best_epoch": progress.best_epoch,
-        "seconds": sum(seconds),
-        "seconds_per_epoch": float(np.median(seconds)),
-        "images_per_second": float(
-            np.median([line["images_per_second"] for line in progress.history])
-        ),
-        "parameters": parameters,
-        "trainable": trainable,
-        "macs": macs,
-        "seed": row.seed,
-        **{key: found[key] for key in ("backend", "device", "date", "command")},
-        "expect": row.expect.model_dump(exclude_none=True) if row.expect else None,
-    }
 
 
 def _version(package: str) -> str | None:
