@@ -1,0 +1,99 @@
+"""The catalog: one line per architecture file, whose VARIANTS are the models."""
+
+import dataclasses
+import difflib
+import functools
+import importlib
+from typing import NamedTuple
+
+
+class Family(NamedTuple):
+    """Facts of an architecture that hold unless a variant says otherwise."""
+
+    size: int
+    """Height and width of the reference's RGB images in pixels."""
+    classes: int
+    head: str
+    """Name of the classifier in the reference."""
+    source: str
+    paper: str
+
+
+TIMM = "timm 1.0.31"
+QUBVEL = "qubvel/classification_models"
+SIMPLENET = "Coderx7/SimpleNet_Pytorch"
+ALPHA = "AlphaNet, BravoNet and the AlphaStack on Tiny ImageNet"
+
+FAMILIES = {
+    "alphanet": Family(64, 200, "logits", "the paper's table of models", ALPHA),
+    "bravonet": Family(64, 200, "fc1", QUBVEL, f"{ALPHA}; Identity Mappings, arXiv 1603.05027"),
+    "ghostnet": Family(224, 1000, "classifier", TIMM, "GhostNet, arXiv 1911.11907"),
+    "resnet": Family(224, 1000, "fc", TIMM, "Deep Residual Learning, arXiv 1512.03385"),
+    "simplenet": Family(224, 1000, "classifier", SIMPLENET, "SimpleNet, arXiv 1608.06037"),
+}
+
+MIN_SIZE = 28
+"""Smallest height and width in pixels (MNIST) that every network builds at."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """Facts about a model at its reference shape and classes."""
+
+    name: str
+    family: str
+    parameters: int
+    """Weights, biases, BN gamma and beta."""
+    macs: int
+    """Multiply-adds for one image."""
+    input_shape: tuple[int, int, int]
+    classes: int
+    paper: str
+    source: str
+    """The implementation that ours equals."""
+    weights: tuple[str, ...]
+    """What `build(weights=...)` can download, the default first."""
+    min_size: int
+    notes: str
+
+
+@functools.cache
+def catalog() -> dict:
+    """Map model name -> (architecture module, Spec with every fact filled in)."""
+    entries = {}
+    for family, line in FAMILIES.items():
+        facts = {
+            "input_shape": (line.size, line.size, 3),
+            "classes": line.classes,
+            "head": line.head,
+            "source": line.source,
+        }
+        module = importlib.import_module(f"zoo.{family}")
+        for name, spec in module.VARIANTS.items():
+            unsaid = {key: fact for key, fact in facts.items() if getattr(spec, key) is None}
+            entries[name] = module, dataclasses.replace(spec, **unsaid)
+    return entries
+
+
+def find(name: str) -> tuple:
+    """Return (architecture module, Spec) of a model; ValueError with the closest names if none."""
+    entries = catalog()
+    if name not in entries:
+        close = difflib.get_close_matches(str(name), entries, n=5, cutoff=0.4)
+        hint = f"Closest: {', '.join(close)}." if close else "zoo.list_models() names all."
+        raise ValueError(f"unknown model {name!r}. {hint}")
+    return entries[name]
+
+
+def info(name: str) -> ModelInfo:
+    """Return the facts about a model, without building it; ValueError if it is unknown."""
+    module, spec = find(name)
+    family = module.__name__.removeprefix("zoo.")
+    shared = {field.name for field in dataclasses.fields(ModelInfo)} & set(vars(spec))
+    return ModelInfo(
+        name=name,
+        family=family,
+        paper=FAMILIES[family].paper,
+        min_size=MIN_SIZE,
+        **{key: getattr(spec, key) for key in shared},
+    )

@@ -1,0 +1,182 @@
+"""GhostNet: half of each convolution's maps come from cheap depthwise filters on the other half.
+
+Han et al., GhostNet: More Features from Cheap Operations (arXiv 1911.11907), table 1, in the form
+of its authors and of timm. `ghostnet_cars` is the form trained on Stanford Cars
+(pchaberski/cars): it differs in squeeze-excite width, gate, head and the names of its tensors.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from zoo._blocks import STEMS, Settings, classify, conv, depthwise, layers, norm, normalize
+
+# Table 1 by stage; each row: kernel, expansion width, output width, squeeze-excite, stride.
+STAGES = (
+    ((3, 16, 16, False, 1),),
+    ((3, 48, 24, False, 2),),
+    ((3, 72, 24, False, 1),),
+    ((5, 72, 40, True, 2),),
+    ((5, 120, 40, True, 1),),
+    ((3, 240, 80, False, 2),),
+    (
+        (3, 200, 80, False, 1),
+        (3, 184, 80, False, 1),
+        (3, 184, 80, False, 1),
+        (3, 480, 112, True, 1),
+        (3, 672, 112, True, 1),
+    ),
+    ((5, 672, 160, True, 2),),
+    (
+        (5, 960, 160, False, 1),
+        (5, 960, 160, True, 1),
+        (5, 960, 160, False, 1),
+        (5, 960, 160, True, 1),
+    ),
+)
+
+
+class Names(NamedTuple):
+    """Paths of the layers in a reference; those of a block follow the path of the block."""
+
+    stem: tuple[str, str]
+    block: str
+    ghosts: tuple[str, str]
+    stride: tuple[str, str]
+    squeeze: tuple[str, str]
+    shortcut: tuple[str, str, str, str]
+    tail: tuple[str, str]
+    head: tuple[str, str]
+
+
+TIMM = Names(
+    stem=("conv_stem", "bn1"),
+    block="blocks.{stage}.{i}.",
+    ghosts=("ghost1", "ghost2"),
+    stride=("conv_dw", "bn_dw"),
+    squeeze=("se.conv_reduce", "se.conv_expand"),
+    shortcut=("shortcut.0", "shortcut.1", "shortcut.2", "shortcut.3"),
+    tail=("blocks.9.0.conv", "blocks.9.0.bn1"),
+    head=("conv_head", ""),
+)
+CARS = Names(
+    stem=("features.0.0", "features.0.1"),
+    block="features.{count}.",
+    ghosts=("conv.0", "conv.3"),
+    stride=("conv.1.0", "conv.1.1"),
+    squeeze=("conv.2.fc.0", "conv.2.fc.2"),
+    shortcut=("shortcut.0.0", "shortcut.0.1", "shortcut.1", "shortcut.2"),
+    tail=("squeeze.0", "squeeze.1"),
+    head=("classifier.0", "classifier.1"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec(Settings):
+    """Widths, and what differs between the two forms."""
+
+    width: float = 1.0
+    """Multiplies all widths but the head's."""
+    head_width: int = 1280
+    head_norm: bool = False
+    """Normalize the head's dense layer, which has no bias then."""
+    squeeze_multiple: int = 4
+    """The squeezed width is a quarter of the expanded one, rounded to a multiple of this."""
+    gate: str = "hard_sigmoid"
+    """Of squeeze-excite: `hard_sigmoid` is relu6(x + 3) / 6, `clip` cuts to 0..1."""
+    dropout: float = 0.2
+    names: Names = TIMM
+
+
+VARIANTS = {
+    "ghostnet_050": Spec(width=0.5, parameters=2_587_292, macs=42_328_152),
+    "ghostnet_100": Spec(
+        parameters=5_182_508, macs=141_150_512, weights=("timm:ghostnet_100.in1k",)
+    ),
+    "ghostnet_130": Spec(width=1.3, parameters=7_358_820, macs=227_003_256),
+    "ghostnet_cars": Spec(
+        parameters=3_041_412,
+        macs=161_394_496,
+        input_shape=(227, 227, 3),
+        classes=196,
+        head="classifier.4",
+        source="pchaberski/cars models/architectures/ghostnet.py",
+        head_width=320,
+        head_norm=True,
+        squeeze_multiple=1,
+        gate="clip",
+        names=CARS,
+        mean=(0.4707, 0.4602, 0.455),
+        std=(0.2594, 0.2585, 0.2635),
+        notes="Mean and deviation are those of the training images of Stanford Cars.",
+    ),
+}
+
+
+def build(spec, inputs, classes):
+    """(h, w, c) in 0..255 -> logits, or features where classes is None."""
+    names, count = spec.names, 0
+    first, second = STEMS[spec.stem]
+    x = normalize(inputs, spec)
+    x = conv(x, _scaled(16 * spec.width), 3, first, name=names.stem[0])
+    x = layers.ReLU()(norm(x, names.stem[1]))
+    for stage, rows in enumerate(STAGES):
+        for i, row in enumerate(rows):
+            count += 1
+            stride = second if stage == 1 else row[-1]  # stage 1 is the second downsampling
+            x = _bottleneck(x, row, stride, spec, names.block.format(stage=stage, i=i, count=count))
+    x = conv(x, _scaled(960 * spec.width), 1, name=names.tail[0])
+    x = layers.ReLU()(norm(x, names.tail[1]))
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dense(spec.head_width, use_bias=not spec.head_norm, name=names.head[0])(x)
+    if spec.head_norm:
+        x = norm(x, names.head[1])
+    x = layers.ReLU(name="pooled")(x)
+    return classify(x, spec, classes)
+
+
+def _bottleneck(x, row, stride, spec, name):
+    """(h, w, c) -> (h/stride, w/stride, width); a stem that keeps the size keeps the layers."""
+    kernel, expansion, width, squeeze, drawn_stride = row
+    expansion, width = _scaled(expansion * spec.width), _scaled(width * spec.width)
+    names = spec.names
+    y = _ghost(x, expansion, name + names.ghosts[0], relu=True)
+    if drawn_stride == 2:
+        y = depthwise(y, kernel, stride, name=name + names.stride[0])
+        y = norm(y, name + names.stride[1])
+    if squeeze:
+        y = _squeeze_excite(y, spec, name)
+    y = _ghost(y, width, name + names.ghosts[1], relu=False)
+    if drawn_stride == 2 or x.shape[-1] != width:
+        x = depthwise(x, kernel, stride, name=name + names.shortcut[0])
+        x = norm(x, name + names.shortcut[1])
+        x = conv(x, width, 1, name=name + names.shortcut[2])
+        x = norm(x, name + names.shortcut[3])
+    return layers.Add()([y, x])
+
+
+def _ghost(x, width, name, relu):
+    """(h, w, c) -> (h, w, width); all widths are multiples of four, so the halves are equal."""
+    activate = layers.ReLU if relu else layers.Identity
+    primary = conv(x, width // 2, 1, name=f"{name}.primary_conv.0")
+    primary = activate()(norm(primary, f"{name}.primary_conv.1"))
+    cheap = depthwise(primary, 3, name=f"{name}.cheap_operation.0")
+    cheap = activate()(norm(cheap, f"{name}.cheap_operation.1"))
+    return layers.Concatenate()([primary, cheap])
+
+
+def _squeeze_excite(x, spec, name):
+    """(h, w, c) -> (h, w, c), each channel scaled by a gate that sees all of them."""
+    reduce, expand = (name + part for part in spec.names.squeeze)
+    channels = x.shape[-1]
+    y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    y = conv(y, _scaled(channels / 4, spec.squeeze_multiple), 1, name=reduce, use_bias=True)
+    y = layers.ReLU()(y)
+    y = conv(y, channels, 1, name=expand, use_bias=True)
+    y = layers.ReLU(max_value=1)(y) if spec.gate == "clip" else layers.Activation(spec.gate)(y)
+    return layers.Multiply()([x, y])
+
+
+def _scaled(width, multiple=4):
+    """Nearest multiple that is not more than a tenth below the width."""
+    nearest = max(multiple, int(width + multiple / 2) // multiple * multiple)
+    return nearest if nearest >= 0.9 * width else nearest + multiple
