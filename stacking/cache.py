@@ -1,0 +1,211 @@
+"""What frozen members say of a set of images, computed once and kept on disk.
+
+A file holds the outputs of one member for one view of one set of images. Its name is a hash of
+all that they depend on: the member's layers and weights, the images, the augmentation and its
+view, the backend. So a new member reuses the others' files, and nothing needs to be invalidated.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.progress import track
+
+from stacking.stack import check_members, check_tap, frozen_member
+
+# Changes when the outputs of the same member would differ from those in old files.
+FORMAT = 1
+# Images of memory-mapped sets are hashed and checked in pieces of about this many bytes.
+CHUNK = 1 << 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """One run of the members over a set of images."""
+
+    batch_size: int = 256
+    cache_dir: str | os.PathLike | None = None
+    augment: Callable[[np.ndarray, np.ndarray, int], Any] | None = None
+    augment_key: str | None = None
+    view: int = 0
+    progress: bool = False
+
+    def __post_init__(self):
+        if not isinstance(self.batch_size, int | np.integer) or self.batch_size < 1:
+            raise ValueError(f"batch_size={self.batch_size!r}: give a whole number of 1 or more")
+        if self.augment is not None and self.cache_dir is not None and not self.augment_key:
+            raise ValueError(
+                "augment= with cache_dir= needs augment_key=: a text that changes whenever the"
+                " augmentation does, for example the policy as JSON and its seed"
+            )
+
+
+def member_outputs(
+    members: dict[str, keras.Model], images: np.ndarray, *, on: str = "probs", **options
+) -> np.ndarray:
+    """Run the members over `images` and return the taps that `on` names, float32.
+
+    The shape is (n, members, width); where members differ in width (possible on "pooled"), it is
+    (n, sum of widths). Either way `reshape(n, -1)` is what the head of a stack of them reads.
+
+    Options, the fields of `stacking.cache.Pass`:
+    - `batch_size`: images per call of a member.
+    - `cache_dir`: folder for the outputs, made if needed; what is there is not computed again.
+    - `augment(batch, indices, view)`: returns the augmented batch; `batch` is `images[indices]`.
+      It must depend on its arguments alone. `indices` of a last, partial batch end in repeats.
+    - `augment_key`: text that identifies `augment`, needed where both it and `cache_dir` are given.
+    - `view`: which augmented view; without `augment` there is one view only.
+    - `progress`: show a bar.
+
+    Raises ValueError for members without the tap, images that do not fit them, unknown options and
+    damaged cache files.
+    """
+    check_tap(on)
+    run = read_options(Pass, options)
+    check_members(members)
+    taps = {name: frozen_member(model, on, name) for name, model in members.items()}
+    outputs = run_members(taps, images, run)
+    if len({output.shape for output in outputs}) > 1:
+        return np.concatenate(outputs, axis=1)
+    return np.stack(outputs, axis=1)
+
+
+def run_members(
+    taps: dict[str, keras.Model],
+    images: np.ndarray,
+    run: Pass,
+    keys: dict[str, str] | None = None,
+) -> list[np.ndarray]:
+    """Return each member's outputs (n, width), memory-mapped where they are cached on disk.
+
+    `keys` are those of `content_keys`, so that several views of one set hash it once.
+    """
+    check_images(taps, images)
+    if run.cache_dir is None:
+        return list(_compute(taps, images, run).values())
+    keys = keys or content_keys(taps, images)
+    folder = Path(run.cache_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    view = (run.augment_key, run.view) if run.augment else None
+    paths = {name: folder / f"{_digest(keys[name], view)}.npy" for name in taps}
+    missing = {name: tap for name, tap in taps.items() if not paths[name].exists()}
+    for name, output in _compute(missing, images, run).items():
+        _write(paths[name], output)
+    return [_read(path, len(images)) for path in paths.values()]
+
+
+def content_keys(taps: dict[str, keras.Model], images: np.ndarray) -> dict[str, str]:
+    """Hash, for each member, its layers and weights together with the images and the backend."""
+    seen = hashlib.blake2b(f"{images.shape} {images.dtype}".encode())
+    rows = max(1, CHUNK // max(1, images[:1].nbytes))
+    for start in range(0, len(images), rows):
+        seen.update(np.ascontiguousarray(images[start : start + rows]))
+    common = FORMAT, keras.backend.backend(), seen.hexdigest()
+    return {name: _digest(*common, _member_hash(tap)) for name, tap in taps.items()}
+
+
+def check_images(taps: dict[str, keras.Model], images: np.ndarray) -> None:
+    """Raise ValueError unless `images` is a non-empty array of what the members take."""
+    wanted = next(iter(taps.values())).input_shape
+    shape = tuple(getattr(images, "shape", ()))
+    fits = len(shape) == len(wanted) and all(
+        w in (None, s) for w, s in zip(wanted, shape, strict=True)
+    )
+    if not fits or not shape[0]:
+        expected = ", ".join(["n", *(str(side or "any") for side in wanted[1:])])
+        raise ValueError(f"images of shape {shape}: the members take a non-empty ({expected})")
+
+
+def read_options(cls: type, given: dict) -> Any:
+    """Make a dataclass of options; an unknown name raises and names the fields."""
+    fields = [field.name for field in dataclasses.fields(cls)]
+    for name in given:
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ValueError(f"unknown option {name!r}: {hint}there are {', '.join(fields)}")
+    return cls(**given)
+
+
+def _compute(taps: dict[str, keras.Model], images: np.ndarray, run: Pass) -> dict[str, np.ndarray]:
+    """Run the members batch by batch, each batch read and augmented once for all of them."""
+    n, size = len(images), min(run.batch_size, len(images))
+    outputs = {name: np.empty((n, tap.output_shape[-1]), np.float32) for name, tap in taps.items()}
+    text = f"{', '.join(taps)}, view {run.view}" if run.augment else ", ".join(taps)
+    starts = range(0, n, size) if taps else ()
+    for start in track(starts, description=text, disable=not (run.progress and taps)):
+        # The last batch is filled up with its last image: one shape, hence one compilation.
+        rows = np.minimum(np.arange(start, start + size), n - 1)
+        batch = augmented(images, rows, run.view, run.augment)
+        for name, tap in taps.items():
+            output = keras.ops.convert_to_numpy(tap.predict_on_batch(batch))
+            outputs[name][start : start + size] = output[: n - start]
+    return outputs
+
+
+def augmented(images: np.ndarray, rows: np.ndarray, view: int, augment: Callable | None) -> Any:
+    """Return the images of the given rows as the given view shows them."""
+    batch = np.ascontiguousarray(images[rows])
+    if augment is None:
+        return batch
+    result = augment(batch, rows, view)
+    if tuple(result.shape) != batch.shape:
+        raise ValueError(
+            f"augment returned {tuple(result.shape)} for images {batch.shape}: it must keep the"
+            " number of images and their shape"
+        )
+    return result
+
+
+def _member_hash(tap: keras.Model) -> str:
+    """Hash layers and weights, without what does not change the outputs: name, trainable."""
+    config = _without_trainable(tap.get_config()) | {"name": ""}
+    found = hashlib.blake2b(json.dumps(config, sort_keys=True, default=str).encode())
+    for weight in tap.get_weights():
+        found.update(f"{weight.shape} {weight.dtype}".encode())
+        found.update(np.ascontiguousarray(weight).view(np.uint8))
+    return found.hexdigest()
+
+
+def _without_trainable(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {k: _without_trainable(v) for k, v in config.items() if k != "trainable"}
+    if isinstance(config, list | tuple):
+        return [_without_trainable(value) for value in config]
+    return config
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=20).hexdigest()
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    """Write whole or not at all: under another name first, moved when complete."""
+    handle, part = tempfile.mkstemp(suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, array)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
+
+
+def _read(path: Path, n: int) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it to compute it again") from None
+    if len(array) != n:
+        raise ValueError(f"{path} holds {len(array)} rows for {n} images; delete it")
+    return array
