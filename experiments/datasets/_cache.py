@@ -1,0 +1,192 @@
+"""Decoded data sets as memory-mapped arrays, whole or absent.
+
+One folder per data set, named by a digest of all that decides its content: what was read, size,
+filter and version of this reader. It is filled under another name and renamed when complete:
+a killed decode leaves nothing that `load` would take, and of two at once the first one counts.
+"""
+
+import collections
+import contextlib
+import errno
+import hashlib
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+
+import numpy as np
+
+from experiments import _files
+from experiments.datasets import _decode
+from experiments.datasets._dataset import Dataset, Origin, Split
+from experiments.datasets._decode import Target
+from experiments.datasets._source import Part, Source
+
+# Raise it when decoding or the order of images changes: old arrays are then made again.
+_VERSION = 1
+# No decode takes this long: an unfinished folder older than this was left by a killed process.
+_ABANDONED_SECONDS = 24 * 3600
+
+
+def folder(cache_dir: str | pathlib.Path | None = None) -> pathlib.Path:
+    """Return where caches lie: `cache_dir`, else $SMALLZOO_CACHE, else ~/.cache/smallzoo."""
+    place = cache_dir or os.environ.get("SMALLZOO_CACHE") or "~/.cache/smallzoo"
+    return pathlib.Path(place).expanduser() / "datasets"
+
+
+def fetch(
+    name: str, source: Source, target: Target, parent: pathlib.Path, progress: bool
+) -> Dataset:
+    """Return the data set from the cache in `parent`, filling it first if need be."""
+    if not source.keep:
+        with tempfile.TemporaryDirectory() as part:
+            _build(name, source, target, pathlib.Path(part), progress)
+            return _open(pathlib.Path(part), keep=False)
+    # The filter decides nothing where nothing is resized.
+    resized = [target.size, target.resample] if target.size else None
+    key = repr([_VERSION, source.tree.fingerprint(), resized])
+    final = parent / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if not final.exists():
+        with _staging(parent, name) as part:
+            _build(name, source, target, part, progress)
+            try:
+                os.rename(part, final)
+            except OSError:
+                # Another process was faster, and has written the same.
+                if not final.exists():
+                    raise
+    return _open(final, keep=True)
+
+
+def size(place: pathlib.Path) -> int:
+    """Return the bytes of a data set's folder."""
+    return sum(path.stat().st_size for path in place.iterdir())
+
+
+@contextlib.contextmanager
+def _staging(parent: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
+    """Yield a new folder in `parent`, which is gone in the end unless it was renamed."""
+    part = parent / f".{name}-{uuid.uuid4().hex}.part"
+    fix = "give cache_dir, or set SMALLZOO_CACHE, to keep decoded images elsewhere"
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise ValueError(f"cannot write to {parent} ({error}): {fix}") from error
+    try:
+        for old in parent.glob(".*.part"):
+            with contextlib.suppress(FileNotFoundError):  # others sweep too
+                if time.time() - old.stat().st_mtime > _ABANDONED_SECONDS:
+                    shutil.rmtree(old, ignore_errors=True)
+        yield part
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ValueError(f"the disk of {parent} is full: {fix}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _build(name: str, source: Source, target: Target, part: pathlib.Path, progress: bool) -> None:
+    """Read and decode the whole data set into the folder `part`."""
+    spool = part / "spool"
+    kinds: collections.Counter[str] = collections.Counter()
+    with _bars(progress) as bars:
+        task = bars.add_task(f"{name}: reading", total=1.0)
+        listing = source.tree.open(spool, lambda share: bars.update(task, completed=share))
+        plan = source.plan(listing)
+        bars.update(task, completed=1.0)
+        example = plan.train.images[0]
+        shape = _decode.shape(example, target)
+        splits = {"train": plan.train, "validation": plan.validation}
+        _check_room(part, sum(len(s.labels) for s in splits.values()) * int(np.prod(shape)))
+        for key, split in splits.items():
+            task = bars.add_task(f"{name}: decoding {key}", total=len(split.labels))
+            report = _decode.write(
+                split.images,
+                part / f"{key}_images.npy",
+                target,
+                (getattr(example, "name", name), shape),
+                lambda count, task=task: bars.advance(task, count),
+            )
+            kinds += report.kinds
+            _write_rest(part, key, split, report.sizes, shape)
+    spool.unlink(missing_ok=True)
+    content = {
+        "name": name,
+        "read": str(source.tree),
+        "converted": {kind: n for kind, n in kinds.items() if kind not in ("RGB", "array")},
+        "notes": list(plan.notes),
+        "class_names": list(plan.class_names),
+        "class_ids": list(plan.class_ids),
+    }
+    _files.write_json(part / "dataset.json", content)
+
+
+def _write_rest(
+    part: pathlib.Path, key: str, split: Part, stored: np.ndarray, shape: tuple[int, int, int]
+) -> None:
+    """Write labels and boxes; `stored` (n, 2) is the width and height the boxes were made for."""
+    np.save(part / f"{key}_labels.npy", np.asarray(split.labels, np.int64))
+    if split.boxes is not None:
+        # A box holds its last pixel, so it ends one further: scale that edge, then step back.
+        scale = np.array([shape[1], shape[0]]) / stored
+        first, last = split.boxes[:, :2] * scale, (split.boxes[:, 2:] + 1) * scale - 1
+        np.save(part / f"{key}_boxes.npy", np.hstack([first, last]).astype(np.float32))
+
+
+def _open(place: pathlib.Path, keep: bool) -> Dataset:
+    """Open a finished folder; without `keep`, all of it goes to memory."""
+    try:
+        content = _files.read_json(place / "dataset.json")
+        train, validation = (_open_split(place, key, keep) for key in ("train", "validation"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"the decoded images in {place} are damaged ({error}): delete that folder, and they "
+            f"are made again"
+        ) from error
+    return Dataset(
+        content["name"],
+        train,
+        validation,
+        tuple(content["class_names"]),
+        tuple(content["class_ids"]),
+        Origin(
+            content["read"],
+            place if keep else None,
+            content["converted"],
+            tuple(content["notes"]),
+        ),
+    )
+
+
+def _open_split(place: pathlib.Path, key: str, keep: bool) -> Split:
+    images = np.load(place / f"{key}_images.npy", mmap_mode="r" if keep else None)
+    boxes = place / f"{key}_boxes.npy"
+    return Split(
+        # A plain view: indexing the memmap class costs more than the copy of a small batch.
+        images.view(np.ndarray),
+        np.load(place / f"{key}_labels.npy"),
+        np.load(boxes) if boxes.exists() else None,
+    )
+
+
+def _check_room(part: pathlib.Path, needed: int) -> None:
+    free = shutil.disk_usage(part).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
+
+
+def _bars(show: bool):
+    from rich import console, progress
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeElapsedColumn(),
+        console=console.Console(stderr=True),
+        disable=not show,
+    )

@@ -1,0 +1,136 @@
+"""What `load` returns: images, labels and names, with lazy subsets and a stratified holdout."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+
+class Rows:
+    """Chosen rows of an array, fetched when they are asked for.
+
+    Stands in for `base[rows]` where that copy would not fit in memory: it has a shape and a
+    length, takes the same first index, and `np.asarray` of it is the copy.
+    """
+
+    def __init__(self, base: np.ndarray, rows: np.ndarray):
+        self.base, self.rows = base, rows
+        self.shape = (len(rows), *base.shape[1:])
+        self.dtype, self.ndim = base.dtype, base.ndim
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key) -> np.ndarray:
+        return self.base[self.rows[key]]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self.base[self.rows], dtype=dtype)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Images with their labels, in a fixed order.
+
+    `images`: (n, h, w, c) uint8, read-only; usually a memory-mapped file, after `take` lazy rows
+    of it. `labels`: (n,) int64. `boxes`: (n, 4) float32, or None where the data set has none:
+    x and y of the first corner, then of the second, in pixels of `images`, both inside the box.
+    """
+
+    images: np.ndarray | Rows
+    labels: np.ndarray
+    boxes: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices) -> "Split":
+        """Those images only, in that order; `indices` as NumPy takes them. Copies no image."""
+        rows = np.arange(len(self))[indices]
+        base = self.images
+        lazy = Rows(base.base, base.rows[rows]) if isinstance(base, Rows) else Rows(base, rows)
+        return Split(lazy, self.labels[rows], None if self.boxes is None else self.boxes[rows])
+
+    def batch(self, indices) -> np.ndarray:
+        """Copy the images at `indices` into one (len(indices), h, w, c) uint8 array."""
+        return self.images[np.asarray(indices, dtype=np.intp)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where a data set came from.
+
+    `read` says what was read, `cache` is the folder of its arrays (None: kept in memory),
+    `converted` counts the images that were not stored as RGB by their kind (`grayscale`), and
+    `notes` name what lay beside the images and was left out.
+    """
+
+    read: str
+    cache: pathlib.Path | None
+    converted: dict[str, int] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set as `load` returns it.
+
+    Label i is the class `class_names[i]`; `class_ids` are the names that the files use
+    (WordNet ids in Tiny ImageNet), equal to `class_names` where there are no others.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    class_names: tuple[str, ...]
+    class_ids: tuple[str, ...]
+    origin: Origin | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of every image."""
+        return tuple(self.train.images.shape[1:])
+
+    def holdout(self, fraction: float, seed: int = 0) -> tuple["Dataset", Split]:
+        """Take a share of every class out of the training images, by (fraction, seed) alone.
+
+        Returns this data set without them, and them. What is fitted on the second part, such as
+        the head of a stack, sees images that the members trained on the first never saw.
+        Raises `ValueError` where a class would be left empty on either side.
+        """
+        try:
+            rest, held = stratified(self.train.labels, fraction, seed)
+        except TooFew as error:
+            name = self.class_names[error.label]
+            raise ValueError(
+                f"holdout {fraction} of {self.name}: class {name!r} has {error.count} training "
+                f"images and would be left without images on one side; choose another fraction"
+            ) from None
+        return dataclasses.replace(self, train=self.train.take(rest)), self.train.take(held)
+
+
+class TooFew(ValueError):
+    """A class that a stratified division would empty on one side."""
+
+    def __init__(self, label: int, count: int):
+        super().__init__(f"label {label} has {count} images, too few to divide")
+        self.label, self.count = label, count
+
+
+def stratified(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divide indices so that the second part holds `fraction` of every class, rounded.
+
+    Both parts keep the order of `labels`. `RandomState`, because NumPy keeps its stream the same
+    in all versions: another division tomorrow would leak held-out images into training.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction {fraction}: must lie between 0 and 1, both excluded")
+    random = np.random.RandomState(seed)
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = int(fraction * len(members) + 0.5)
+        if not 0 < count < len(members):
+            raise TooFew(int(label), len(members))
+        chosen[random.permutation(members)[:count]] = True
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)

@@ -1,0 +1,109 @@
+"""A contact sheet: what the images look like, class by class."""
+
+import pathlib
+import textwrap
+
+import numpy as np
+from PIL import Image
+
+from experiments import _files
+from experiments.datasets._dataset import Dataset
+
+_ROWS, _COLUMNS = 10, 10
+# Pixels of the page: wanted edge of a cell, space between cells, room for the title, and for a
+# letter of a name (in the widest letters of a 10 point font).
+_CELL, _GAP, _TOP, _LETTER, _DPI = 96, 6, 44, 9, 100
+_NAME_LETTERS = 22
+
+
+def draw(dataset: Dataset, path: pathlib.Path) -> None:
+    """Write a PNG with a row of ten training images for each class, of up to ten classes.
+
+    Of more classes or images, it shows those at even distances; boxes are drawn where there are
+    any. Small images are enlarged by whole factors, pixel by pixel.
+    """
+    from matplotlib import figure
+
+    classes = _spread(len(dataset.class_names), _ROWS)
+    rows = [_spread_of_class(dataset, label) for label in classes]
+    (height, width), scale = _cell(dataset.image_shape)
+    step_y, step_x = height + _GAP, width + _GAP
+    sheet = np.full((len(rows) * step_y - _GAP, _COLUMNS * step_x - _GAP, 3), 255, np.uint8)
+    for top, row in zip(range(0, len(sheet), step_y), rows, strict=True):
+        for left, index in zip(range(0, sheet.shape[1], step_x), row, strict=False):
+            sheet[top : top + height, left : left + width] = _thumbnail(
+                dataset.train.images[index], height, width
+            )
+    left = _GAP * 4 + _LETTER * max(len(line) for c in classes for line in _lines(dataset, c))
+    size = np.array([left + sheet.shape[1] + _GAP, _TOP + sheet.shape[0] + _GAP])
+    page = figure.Figure(figsize=size / _DPI, dpi=_DPI)
+    # One pixel of the sheet is one pixel of the page: nothing is resampled.
+    axes = page.add_axes(
+        [left / size[0], _GAP / size[1], sheet.shape[1] / size[0], sheet.shape[0] / size[1]]
+    )
+    axes.imshow(sheet, interpolation="nearest", aspect="auto")
+    axes.axis("off")
+    for number, (label, row) in enumerate(zip(classes, rows, strict=True)):
+        _name(axes, dataset, label, number * step_y + height / 2)
+        if dataset.train.boxes is not None:
+            for column, box in enumerate(dataset.train.boxes[row]):
+                _outline(axes, box, scale, column * step_x, number * step_y)
+    title = page.text(left / size[0], 1 - _TOP / 2 / size[1], _title(dataset), va="center")
+    title.set_fontsize(11)
+    with _files.atomic(path) as part:
+        page.savefig(part)
+
+
+def _title(dataset: Dataset) -> str:
+    height, width, channels = dataset.image_shape
+    count, shown = len(dataset.class_names), min(len(dataset.class_names), _ROWS)
+    classes = f"{count} classes" if shown == count else f"{shown} of {count} classes"
+    return f"{dataset.name}: training images of {classes}, {width}x{height}x{channels}"
+
+
+def _name(axes, dataset: Dataset, label: int, y: float) -> None:
+    name, wnid = dataset.class_names[label], dataset.class_ids[label]
+    text = "\n".join(_lines(dataset, label))
+    axes.text(-14, y, text, ha="right", va="bottom" if wnid != name else "center", fontsize=10)
+    if wnid != name:
+        axes.text(-14, y + 6, wnid, ha="right", va="top", fontsize=8, color="0.45")
+
+
+def _lines(dataset: Dataset, label: int) -> list[str]:
+    name = dataset.class_names[label]
+    return textwrap.wrap(name, _NAME_LETTERS, max_lines=3, placeholder=" ...") or [""]
+
+
+def _outline(axes, box: np.ndarray, scale: np.ndarray, left: int, top: int) -> None:
+    from matplotlib import patches
+
+    first, last = box[:2] * scale, (box[2:] + 1) * scale
+    # imshow puts the middle of pixel 0 at 0, its edge at -0.5.
+    corner = first + (left - 0.5, top - 0.5)
+    frame = patches.Rectangle(corner, *(last - first), fill=False, edgecolor="#ffd400")
+    axes.add_patch(frame)
+
+
+def _cell(shape: tuple[int, int, int]) -> tuple[tuple[int, int], np.ndarray]:
+    """(height, width) of a cell in pixels, and the factors (x, y) that lead there."""
+    edge = max(shape[:2])
+    factor = max(1, round(_CELL / edge)) if edge < 2 * _CELL else _CELL / edge
+    height, width = (max(1, int(side * factor)) for side in shape[:2])
+    return (height, width), np.array([width / shape[1], height / shape[0]])
+
+
+def _thumbnail(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    pixels = np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+    smaller = width < pixels.shape[1]
+    how = Image.Resampling.LANCZOS if smaller else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(pixels).resize((width, height), how))
+
+
+def _spread(count: int, wanted: int) -> np.ndarray:
+    """At most `wanted` numbers below `count`, at even distances."""
+    return np.linspace(0, count - 1, min(count, wanted)).astype(int)
+
+
+def _spread_of_class(dataset: Dataset, label: int) -> np.ndarray:
+    members = np.flatnonzero(dataset.train.labels == label)
+    return members[_spread(len(members), _COLUMNS)]
