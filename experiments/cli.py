@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import sys
+import tempfile
 from typing import Annotated
 
 import typer
@@ -60,10 +61,10 @@ def list_(
         print(json.dumps([dataclasses.asdict(model) for model in found], indent=2))
         return
     table = Table(title=f"{len(found)} networks")
-    table.add_column("name", style="bold")
+    table.add_column("name", style="bold", no_wrap=True)
     for column in ("parameters", "million MACs", "input", "classes"):
-        table.add_column(column, justify="right")
-    table.add_column("paper", overflow="ellipsis", no_wrap=True)
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("paper")
     for model in found:
         size = "x".join(str(side) for side in model.input_shape)
         cells = (f"{model.parameters:,}", f"{model.macs / 1e6:,.1f}", size, str(model.classes))
@@ -112,10 +113,7 @@ def data(
     """
     from experiments import datasets
 
-    datasets.prepare(
-        name, data_dir, size=size, cache_dir=cache_dir, out=out or pathlib.Path(f"{name}.png"),
-        console=console,
-    )  # fmt: skip
+    datasets.prepare(name, data_dir, out, console, size=size, cache_dir=cache_dir)
 
 
 @app.command()
@@ -135,7 +133,7 @@ def train(
     row = recipe.load(recipe_name, recipe.parse_set(set_))
     if row.kind == "stack":
         raise ValueError(f"{recipe_name} is a stack: python -m experiments stack {recipe_name}")
-    _backend(backend)
+    _load_keras(backend)
     from experiments import session
 
     session.train(row, run_dir or _run_dir(runs, row), data_dir, cache_dir, console)
@@ -162,7 +160,7 @@ def stack(
     row = recipe.load(recipe_name, recipe.parse_set(set_))
     if row.kind != "stack":
         raise ValueError(f"{recipe_name} is no stack: python -m experiments train {recipe_name}")
-    _backend(backend)
+    _load_keras(backend)
     from experiments import session
 
     folders = members or [_member_dir(runs, row, member) for member in row.members]
@@ -180,7 +178,7 @@ def evaluate(
 
     Example: python -m experiments evaluate runs/alphanet/alphanet_v4 --data-dir ~/data
     """
-    _backend(backend)
+    _load_keras(backend)
     from experiments import session
 
     session.evaluate(run, data_dir, cache_dir, console)
@@ -221,7 +219,7 @@ def predict(
 
     Example: python -m experiments predict runs/alphanet/alphastack goldfish.jpg
     """
-    _backend(backend)
+    _load_keras(backend)
     from experiments import predict as predictions
 
     predictions.predict(run, images, top=top, console=console)
@@ -238,7 +236,7 @@ def bench(
 
     Example: python -m experiments bench augment --out augment.csv
     """
-    _backend(backend)
+    _load_keras(backend)
     from experiments import bench as benches
 
     benches.main(what, out=out, repeats=repeats, console=console)
@@ -253,7 +251,7 @@ def quickstart(
 
     Example: python -m experiments quickstart
     """
-    _backend(backend)
+    _load_keras(backend)
     from experiments import session
 
     session.quickstart(runs, console)
@@ -276,13 +274,30 @@ def _escape(error: Exception) -> str:
     return escape(str(error))
 
 
-def _backend(name: str | None) -> None:
-    """Choose Keras' backend; possible only before Keras is imported."""
-    if name is None:
-        return
-    if name not in ("tensorflow", "jax", "torch"):
-        raise ValueError(f"--backend {name!r}: there are tensorflow, jax and torch")
-    os.environ["KERAS_BACKEND"] = name
+def _load_keras(backend: str | None) -> None:
+    """Import Keras with the chosen backend, without the start-up notes of TensorFlow's libraries.
+
+    Those are written by C++ before any setting is read, errors about an absent GPU among them;
+    they are shown only when the import fails.
+    """
+    if backend not in (None, "tensorflow", "jax", "torch"):
+        raise ValueError(f"--backend {backend!r}: there are tensorflow, jax and torch")
+    if backend:
+        os.environ["KERAS_BACKEND"] = backend
+    with tempfile.TemporaryFile() as notes:
+        stderr = os.dup(2)
+        os.dup2(notes.fileno(), 2)
+        try:
+            from experiments import feed
+
+            feed.device()
+        except BaseException:
+            notes.seek(0)
+            os.write(stderr, notes.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _run_dir(runs: pathlib.Path, row: recipe.Row) -> pathlib.Path:

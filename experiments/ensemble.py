@@ -71,8 +71,9 @@ def stack(
     with run_folder(run_dir, row) as finished:
         if finished:
             return read_json(run_dir / "metrics.json")
-        remaining, held_out = data.holdout(members[0].row.data.holdout)
-        split = remaining.train if row.fit_on == "train" else held_out
+        share = members[0].row.data.holdout
+        seen, held_out = data.holdout(share) if share else (data, None)
+        split = seen.train if row.fit_on == "train" else held_out
         policy = None if row.augment is None else augment.get(row.augment)
         write_json(run_dir / "environment.json", training.environment())
         write_json(run_dir / "dataset.json", training.describe(data))

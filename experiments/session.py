@@ -92,19 +92,19 @@ def quickstart(runs: pathlib.Path, console: Console) -> None:
 
 
 def table(results: list[dict]) -> Table:
-    """Table of runs: accuracies in percent, parameters, time."""
-    out = Table()
-    out.add_column("run", style="bold")
-    for column in ("top-1 %", "top-3 %", "top-5 %", "parameters", "epochs", "time s", "n"):
-        out.add_column(column, justify="right")
+    """Table of runs: accuracies in percent on n validation images, parameters, time."""
+    counts = sorted({metrics["n"] for metrics in results})
+    out = Table(caption=f"n = {', '.join(f'{n:,}' for n in counts)} validation images")
+    out.add_column("run", style="bold", no_wrap=True)
+    for column in ("top-1 %", "top-3 %", "top-5 %", "parameters", "epochs", "seconds"):
+        out.add_column(column, justify="right", no_wrap=True)
     for metrics in results:
         scores = (f"{metrics[key]:.2f}" for key in ("top1", "top3", "top5"))
         out.add_row(
-            metrics["recipe"],
+            metrics["recipe"].rpartition("/")[2],
             *scores,
             f"{metrics['parameters']:,}",
             str(metrics["epochs"]),
             f"{metrics['seconds']:.0f}",
-            f"{metrics['n']:,}",
         )
     return out

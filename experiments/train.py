@@ -235,6 +235,7 @@ def _fit(
         epochs=row.epochs,
         validation_data=feed.Validation(data.validation, VALIDATION_BATCH),
         callbacks=[keeper],
+        shuffle=False,
         verbose=verbose,
     )
 

@@ -48,7 +48,7 @@ def test_a_row_names_what_exists(name):
     from experiments import datasets
 
     row = recipe.load(name)
-    assert row.data.name in datasets.NAMES
+    assert row.data.name in datasets.names()
     if row.augment is not None:
         augment.get(row.augment)
     if row.kind == "train":
