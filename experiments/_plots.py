@@ -1,0 +1,244 @@
+"""The figures of a report, as inline SVG for the page and as PNG files.
+
+Everything is drawn without pyplot (no global state, no display), in units that a phone shows as
+about one CSS pixel. Text and lines in INK become `currentColor` in the SVG, so that they follow the
+light or dark theme of the page that holds them.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html
+import io
+import re
+import warnings
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from PIL import Image
+
+INK = "#1c2128"
+BLUE = "#2f74d0"
+# Six hues that differ in lightness too, each at least 3:1 on white and on the dark background;
+# the second half of twelve runs repeats them dashed.
+HUES = (BLUE, "#d96b00", "#16906a", "#b8458f", "#7d5bd0", "#8a7a1e")
+WIDTH = 420  # units; fits a phone without small print
+ENLARGED = 1.15  # CSS pixels per unit where there is room: text as large as the page's captions
+NUMBERED = 20  # confusion matrices up to this many classes carry numbers and names
+NAMED_BARS = 40  # above, single bars would be unreadable: the extremes are shown instead
+STYLE = {
+    "font.size": 11,
+    "figure.titlesize": 12,
+    "figure.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "grid.alpha": 0.15,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "lines.linewidth": 1.8,
+    "figure.constrained_layout.use": True,
+    "text.parse_math": False,  # a class may be called "$5"
+    "svg.fonttype": "none",  # the page's own font, searchable
+    "svg.hashsalt": "report",  # the same run gives the same bytes
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "grid.color"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 0),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One line: `values` at `epochs`; `best` is the index to mark with a dot."""
+
+    name: str
+    epochs: np.ndarray
+    values: np.ndarray
+    hue: int = 0
+    dashed: bool = False
+    best: int | None = None
+
+
+def _figure(width: float, height: float, title: str) -> Figure:
+    """Return a figure whose title stands at its left edge."""
+    figure = Figure(figsize=(width / 72, height / 72))
+    figure.suptitle(title, x=0.006, ha="left")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def curves(lines: Sequence[Curve], title: str, steps: Sequence[tuple[float, float]] = ()) -> Figure:
+    """Plot values by epoch; `steps` are (epoch, new learning rate), marked by dotted verticals."""
+    legend_rows = 1 if len(lines) <= 2 else -(-len(lines) // 3)
+    figure = _figure(WIDTH, 225 + 18 * legend_rows, title)
+    axes = figure.add_subplot(xlabel="epoch")
+    axes.grid(axis="y")
+    for line in lines:
+        few = len(line.epochs) < 4
+        style = {"color": HUES[line.hue % len(HUES)], "linestyle": "--" if line.dashed else "-"}
+        axes.plot(line.epochs, line.values, label=line.name, marker="o" if few else "", **style)
+        if line.best is not None:
+            axes.plot(line.epochs[line.best], line.values[line.best], "o", color=style["color"])
+    values = np.concatenate([line.values for line in lines])
+    values = values[np.isfinite(values)]
+    # One early spike of the validation loss would flatten everything else.
+    if values.size and values.min() > 0 and values.max() > 8 * np.median(values):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        figure.suptitle(f"{title}, logarithmic")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    falling = values.size and lines[0].values[0] > lines[0].values[-1]
+    _mark_steps(axes, steps, top=bool(falling))
+    columns = min(len(lines), 3)
+    figure.legend(loc="outside lower left", ncols=columns, handlelength=2.4, columnspacing=1.4)
+    return figure
+
+
+def _mark_steps(axes, steps: Sequence[tuple[float, float]], top: bool) -> None:
+    """Draw verticals with their rate where the curve leaves room; leave out crowded labels."""
+    low, high = axes.get_xlim()
+    last = -np.inf
+    for epoch, rate in steps:
+        axes.axvline(epoch, color=INK, alpha=0.45, linestyle=":", linewidth=1.1)
+        if epoch - last < 0.045 * (high - low):
+            continue
+        last = epoch
+        axes.annotate(
+            f"lr {rate:.2g}",
+            (epoch, 0.98 if top else 0.02),
+            xycoords=("data", "axes fraction"),
+            xytext=(-2, 0),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top" if top else "bottom",
+            fontsize=9,
+            alpha=0.8,
+        )
+
+
+@matplotlib.rc_context(STYLE)
+def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """Plot the share of each true class (row) by predicted class (column); few: numbers."""
+    classes = len(names)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    # A mistake of 2 % must be visible among hundreds of classes: square root for the big ones.
+    strength = share if classes <= NUMBERED else np.sqrt(share)
+    color = np.empty((classes, classes, 4))
+    color[...] = matplotlib.colors.to_rgba(BLUE)
+    color[..., 3] = strength
+    side = np.clip(30 * classes, 120, 320) + 100 if classes <= NUMBERED else WIDTH
+    figure = _figure(side, side, "Confusion matrix")
+    axes = figure.add_subplot(xlabel="predicted", ylabel="true")
+    axes.imshow(color, interpolation="none")
+    axes.spines[:].set_visible(True)
+    axes.spines[:].set_alpha(0.25)
+    if classes > NUMBERED:
+        return figure
+    axes.set_xticks(range(classes), names, rotation=90)
+    axes.set_yticks(range(classes), names)
+    size = 10 if classes <= 12 else 8
+    for row, column in np.argwhere(matrix):
+        ink = "white" if share[row, column] > 0.6 else INK
+        axes.text(
+            *(column, row, f"{matrix[row, column]}"), ha="center", va="center", color=ink, size=size
+        )
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def class_bars(names: Sequence[str], accuracy: np.ndarray, title: str) -> Figure:
+    """Plot one bar per class, in the order given from the top, with its percent."""
+    figure = _figure(WIDTH, 17 * len(names) + 45, title)
+    axes = figure.add_subplot()
+    positions = np.arange(len(names))[::-1]
+    axes.barh(positions, np.full(len(names), 100), height=0.72, color=INK, alpha=0.06)
+    axes.barh(positions, np.nan_to_num(accuracy), height=0.72, color=BLUE)
+    axes.set_yticks(positions, names)
+    axes.set(xlim=(0, 114), ylim=(-0.6, len(names) - 0.4), xticks=())
+    axes.spines[:].set_visible(False)
+    for position, value in zip(positions, accuracy, strict=True):
+        text = "no images" if np.isnan(value) else f"{value:.0f} %"
+        axes.text(113.5, position, text, ha="right", va="center", size=10)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def class_profile(accuracy: np.ndarray) -> Figure:
+    """Plot all classes from best to worst, without names: how uneven they are."""
+    ordered = np.sort(accuracy[np.isfinite(accuracy)])[::-1]
+    figure = _figure(WIDTH, 230, "Top-1 of all classes, sorted, %")
+    axes = figure.add_subplot(xlabel="classes")
+    axes.grid(axis="y")
+    edges = np.arange(len(ordered) + 1)
+    axes.stairs(ordered, edges, fill=True, color=BLUE, alpha=0.25)
+    axes.stairs(ordered, edges, baseline=None, color=BLUE, linewidth=1.6)
+    axes.axhline(ordered.mean(), color=INK, linestyle=":", linewidth=1.1, alpha=0.6)
+    mean = f"mean {ordered.mean():.1f}"
+    axes.text(len(ordered), ordered.mean() + 1.5, mean, ha="right", va="bottom", size=10)
+    axes.set(xlim=(0, len(ordered)), ylim=(0, 102))
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def image_grid(images: np.ndarray, captions: Sequence[str], columns: int) -> Figure:
+    """Plot images row by row with a caption under each, for the PNG files."""
+    rows = -(-len(images) // columns)
+    lines = max((caption.count("\n") + 1 for caption in captions if caption), default=0)
+    height = 104 + 13 * lines
+    # The sizes are known, and solving the layout of 40 axes would take seconds.
+    figure = Figure(figsize=(110 * columns / 72, height * rows / 72), layout="none")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    bottom = 13 * lines / height / rows
+    figure.subplots_adjust(0.01, bottom, 0.99, 0.995, wspace=0.08, hspace=(height - 100) / 100)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, caption in zip(grid.flat, images, captions, strict=False):
+        axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.text(0.5, -0.05, caption, transform=axes.transAxes, ha="center", va="top", size=8)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """Render the figure on white, two pixels per unit."""
+    buffer = io.BytesIO()
+    _save(figure, buffer, format="png", dpi=144, facecolor="white")
+    return buffer.getvalue()
+
+
+def svg(figure: Figure, key: str, label: str) -> str:
+    """Render the figure as inline `<svg>`: ids begin with `key`, `label` is read out."""
+    buffer = io.StringIO()
+    none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    _save(figure, buffer, format="svg", transparent=True, metadata=none)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\s(xmlns(:\w+)?|version)="[^"]*"', "", text).replace("xlink:href", "href")
+    text = re.sub(r'\bid="', f'id="{key}-', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{key}-", text)
+    text = re.sub(r" font-family: [^;\"]*;?", "", text).replace(INK, "currentColor")
+    width, height = (round(72 * ENLARGED * inches) for inches in figure.get_size_inches())
+    opening = f'<svg role="img" aria-label="{html.escape(label)}" width="{width}" height="{height}"'
+    return re.sub(r'<svg width="[^"]*" height="[^"]*"', opening, text, count=1)
+
+
+@matplotlib.rc_context(STYLE)
+def _save(figure: Figure, buffer: io.IOBase, **options) -> None:
+    with warnings.catch_warnings():
+        # Class names in any script: the browser has the glyphs that matplotlib's font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, **options)
+
+
+def data_uri(image: np.ndarray, limit: int = 128) -> str:
+    """Encode a uint8 image (h, w, 1 or 3), reduced to at most `limit` pixels, without loss."""
+    buffer = io.BytesIO()
+    picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+    picture.thumbnail((limit, limit), Image.Resampling.LANCZOS)
+    picture.save(buffer, "png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
