@@ -8,6 +8,7 @@ import tempfile
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +21,8 @@ app = typer.Typer(
     help="Small-image networks: run the papers' experiments, or your own.",
 )
 console = Console()
+# Characters from which a table has room for the papers' names.
+WIDE = 110
 
 Recipe = Annotated[str, typer.Argument(help="PAPER/ROW, or a recipe file such as RUN/recipe.yaml")]
 Set = Annotated[list[str], typer.Option("--set", help="FIELD=VALUE over the recipe, repeatable")]
@@ -60,15 +63,17 @@ def list_(
     if as_json:
         print(json.dumps([dataclasses.asdict(model) for model in found], indent=2))
         return
-    table = Table(title=f"{len(found)} networks")
+    table = Table(title=f"{len(found)} networks", box=box.SIMPLE_HEAD)
     table.add_column("name", style="bold", no_wrap=True)
-    for column in ("parameters", "million MACs", "input", "classes"):
+    for column in ("parameters", "MACs, M", "input", "classes"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("paper")
+    wide = console.width >= WIDE
+    if wide:
+        table.add_column("paper")
     for model in found:
         size = "x".join(str(side) for side in model.input_shape)
         cells = (f"{model.parameters:,}", f"{model.macs / 1e6:,.1f}", size, str(model.classes))
-        table.add_row(model.name, *cells, model.paper)
+        table.add_row(model.name, *cells, *([model.paper] if wide else []))
     console.print(table)
 
 
@@ -324,10 +329,11 @@ def _list_recipes(as_json: bool) -> None:
     if as_json:
         print(json.dumps([row.model_dump(exclude_none=True) for row in rows], indent=2))
         return
-    table = Table(title=f"{len(rows)} recipes")
-    for column in ("recipe", "network", "data set"):
+    table = Table(title=f"{len(rows)} recipes", box=box.SIMPLE_HEAD)
+    table.add_column("recipe", no_wrap=True)
+    for column in ("network", "data set"):
         table.add_column(column)
-    for column in ("epochs", "published top-1 %"):
+    for column in ("epochs", "paper's top-1 %"):
         table.add_column(column, justify="right")
     for row in rows:
         network = " + ".join(row.members) if row.kind == "stack" else row.model["name"]

@@ -274,10 +274,12 @@ def test_mistakes_and_views_are_shown_as_images(photos, tmp_path):
     samples = read_run(run).samples
     # One image inside the confusion matrix; 24 mistakes; 6 originals with 5 views each.
     assert len(page.images) == 1 + 24 + 6 * 6
-    text = " ".join(" ".join(page.text).split())
+    text = " ".join(" ".join(page.text).replace("\N{NO-BREAK SPACE}", " ").split())
     true, wrong = samples["wrong_labels"][0], samples["wrong_predictions"][0]
     confidence = f"{100 * samples['wrong_confidence'][0]:.0f}"
-    assert f"animal {true} → animal {wrong}, {confidence} %" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert f"animal {true} → animal {wrong}, {confidence} %" in text.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
     assert "the 24 most confident of 523" in text
 
 

@@ -131,6 +131,7 @@ def freeze(model, until: str | None = None):
 
 def _layer_index(model, name: str) -> int:
     names = [layer.name for layer in model.layers]
+    name = _blocks.layer_name(name)
     if name not in names:
         close = difflib.get_close_matches(name, names, n=3)
         hint = f" Closest: {', '.join(close)}." if close else ""

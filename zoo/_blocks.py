@@ -1,7 +1,9 @@
 """What the architecture files share: Keras on demand, facts, stems, padding, the two ends."""
 
 import dataclasses
+import functools
 import importlib
+import math
 from typing import ClassVar
 
 
@@ -16,7 +18,6 @@ class _Lazy:
 
 
 layers = _Lazy("keras.layers")
-initializers = _Lazy("keras.initializers")
 
 # Strides of a network's first two downsamplings, by stem.
 STEMS = {"imagenet": (2, 2), "tiny": (1, 2), "cifar": (1, 1)}
@@ -74,41 +75,48 @@ def normalize(images, spec):
     )(images)
 
 
-def he_fan_out():
-    """Return the initializer that keeps the variance of gradients under ReLU (He et al., 2015)."""
-    return initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
-
-
-def pad_for(x, kernel: int, stride: int) -> tuple:
-    """Pad as PyTorch does with `padding=kernel // 2`; returns (x, padding for the layer).
-
-    Keras' `same` pads more at the bottom right when the stride is 2 and the size even.
-    """
-    if stride == 1:
-        return x, "same"
-    if kernel > 1:
-        x = layers.ZeroPadding2D(kernel // 2)(x)
-    return x, "valid"
+def layer_name(path: str) -> str:
+    """Return the Keras name of the layer at a path in the reference: PyTorch takes no dots."""
+    return path.replace(".", "-")
 
 
 def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, **options):
     """(h, w, c) -> (h/stride, w/stride, filters), without bias, padded as in PyTorch."""
-    options = {"use_bias": False, "kernel_initializer": he_fan_out(), **options}
-    x, padding = pad_for(x, kernel, stride)
-    return layers.Conv2D(filters, kernel, stride, padding, name=name, **options)(x)
+    he = variance_scaling(2.0, "fan_out", "untruncated_normal")
+    options = {"use_bias": False, "kernel_initializer": he, **options}
+    x, padding = _padded(x, kernel, stride)
+    layer = layers.Conv2D(filters, kernel, stride, padding, name=layer_name(name), **options)
+    return layer(x)
 
 
 def depthwise(x, kernel: int, stride: int = 1, *, name: str):
     """(h, w, c) -> (h/stride, w/stride, c), one filter per channel, without bias."""
-    x, padding = pad_for(x, kernel, stride)
-    return layers.DepthwiseConv2D(
-        kernel, stride, padding, use_bias=False, depthwise_initializer=he_fan_out(), name=name
-    )(x)
+    he = variance_scaling(2.0, "fan_out", "untruncated_normal")
+    options = {"use_bias": False, "depthwise_initializer": he}
+    x, padding = _padded(x, kernel, stride)
+    return layers.DepthwiseConv2D(kernel, stride, padding, name=layer_name(name), **options)(x)
 
 
-def norm(x, name: str):
-    """Batch normalization with PyTorch's constants."""
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+def _padded(x, kernel: int, stride: int) -> tuple:
+    """Pad as PyTorch does with padding=kernel // 2; returns x and the padding that is left to do.
+
+    Keras' `same` pads more at the bottom and right where the stride is 2 and the size even.
+    """
+    if stride == 1:
+        return x, "same"
+    return (layers.ZeroPadding2D(kernel // 2)(x) if kernel > 1 else x), "valid"
+
+
+def norm(x, name: str, **options):
+    """Normalize the batch, with PyTorch's constants unless others are given."""
+    options = {"momentum": 0.9, "epsilon": 1e-5, **options}
+    return layers.BatchNormalization(name=layer_name(name), **options)(x)
+
+
+def dense(x, width: int, *, name: str, **options):
+    """(features) -> (width)."""
+    glorot = variance_scaling(1.0, "fan_avg", "uniform")
+    return layers.Dense(width, kernel_initializer=glorot, name=layer_name(name), **options)(x)
 
 
 def classify(pooled, spec, classes: int | None):
@@ -117,4 +125,39 @@ def classify(pooled, spec, classes: int | None):
         return pooled
     if rate := getattr(spec, spec.head_dropout):
         pooled = layers.Dropout(rate)(pooled)
-    return layers.Dense(classes, dtype="float32", name="logits")(pooled)
+    return dense(pooled, classes, name="logits", dtype="float32")
+
+
+def variance_scaling(scale: float, mode: str, distribution: str):
+    """Return Keras' initializer VarianceScaling, drawing with NumPy.
+
+    So one seed (`keras.utils.set_random_seed`) gives the same weights on every backend, and JAX
+    need not compile a generator for each shape (20 s for a GhostNet on two cores).
+    """
+    return _host_variance_scaling()(scale, mode, distribution)
+
+
+@functools.cache
+def _host_variance_scaling():
+    import keras
+    import numpy as np
+
+    class VarianceScaling(keras.initializers.VarianceScaling):
+        __module__ = "keras.initializers"  # so that it is saved as, and loads as, the class above
+
+        def __call__(self, shape, dtype=None):
+            rng = np.random.default_rng(self.seed)
+            fan_in, fan_out = math.prod(shape[:-1]), math.prod(shape[:-2]) * shape[-1]
+            fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+            deviation = math.sqrt(self.scale / fans[self.mode])
+            if self.distribution == "uniform":
+                limit = math.sqrt(3) * deviation
+                return keras.ops.convert_to_tensor(rng.uniform(-limit, limit, shape), dtype)
+            draw = rng.standard_normal(shape, dtype="float32")
+            if self.distribution == "truncated_normal":  # to two deviations, which shrinks it
+                deviation /= 0.87962566103423978
+                while (out := abs(draw) > 2).any():
+                    draw[out] = rng.standard_normal(out.sum(), dtype="float32")
+            return keras.ops.convert_to_tensor(deviation * draw, dtype)
+
+    return VarianceScaling

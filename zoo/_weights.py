@@ -103,7 +103,7 @@ def _slots(model, head: str) -> dict[str, _Slot]:
     """Map the reference's name of each tensor to its place in the model."""
     slots = {}
     for layer in model.layers:
-        prefix = head if layer.name == "logits" else layer.name
+        prefix = head if layer.name == "logits" else layer.name.replace("-", ".")
         for variable in layer.weights:
             axes = AXES[type(layer).__name__] if variable.name == "kernel" else None
             slots[f"{prefix}.{PARTS[variable.name]}"] = _Slot(variable, axes)
@@ -112,7 +112,7 @@ def _slots(model, head: str) -> dict[str, _Slot]:
 
 def _head_in(tensors, model) -> str:
     """Name of the classifier in a reference's tensors."""
-    layers = {layer.name for layer in model.layers}
+    layers = {layer.name.replace("-", ".") for layer in model.layers}
     prefixes = {key.rpartition(".")[0] for key in tensors} - layers
     catalog = _families.catalog()
     own = catalog[model.name][1].head if model.name in catalog else "logits"

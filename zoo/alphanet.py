@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from zoo._blocks import Settings, classify, layers, normalize
+from zoo._blocks import Settings, classify, conv, dense, layers, norm, normalize, variance_scaling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,22 +58,25 @@ def build(spec, inputs, classes):
             x = layers.MaxPooling2D(2)(x)
             x = layers.SpatialDropout2D(spec.conv_dropout)(x)
     x = layers.Flatten()(x)
-    x = _dense(x, spec.dense, name="dense1", output="dense1.act")
+    x = _dense(x, spec.dense, name="dense1")
+    x = layers.LeakyReLU(0.1)(x)
     x = layers.Dropout(spec.dense_dropout)(x)
-    x = _dense(x, spec.dense, name="dense2", output="pooled")
+    x = _dense(x, spec.dense, name="dense2")
+    x = layers.LeakyReLU(0.1, name="pooled")(x)
     return classify(x, spec, classes)
 
 
 def _convolution(x, filters, kernel, name):
     """(h, w, c) -> (h, w, filters)."""
-    conv = partial(layers.Conv2D, padding="same", kernel_initializer="glorot_normal")
-    x = conv(filters, kernel, name=name)(x)
-    x = layers.BatchNormalization(name=f"{name}.bn")(x)
-    return layers.LeakyReLU(negative_slope=0.1)(x)
+    glorot_normal = variance_scaling(1.0, "fan_avg", "truncated_normal")
+    x = conv(x, filters, kernel, name=name, use_bias=True, kernel_initializer=glorot_normal)
+    return layers.LeakyReLU(0.1)(_norm(x, f"{name}.bn"))
 
 
-def _dense(x, width, name, output):
+def _dense(x, width, name):
     """(features) -> (width)."""
-    x = layers.Dense(width, name=name)(x)
-    x = layers.BatchNormalization(name=f"{name}.bn")(x)
-    return layers.LeakyReLU(negative_slope=0.1, name=output)(x)
+    return _norm(dense(x, width, name=name), f"{name}.bn")
+
+
+def _norm(x, name):
+    return norm(x, name, momentum=0.99, epsilon=1e-3)

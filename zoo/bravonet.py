@@ -10,7 +10,7 @@ the default here.
 from dataclasses import dataclass
 from functools import partial
 
-from zoo._blocks import STEMS, Settings, classify, conv, layers, normalize
+from zoo._blocks import STEMS, Settings, classify, conv, layers, norm, normalize, variance_scaling
 
 WIDTHS = (64, 128, 256, 512)
 
@@ -85,8 +85,9 @@ def _bottleneck(x, width, stride, project, name):
 
 
 def _conv(x, width, kernel, stride=1, *, name):
-    return conv(x, width, kernel, stride, name=name, kernel_initializer="he_uniform")
+    he_uniform = variance_scaling(2.0, "fan_in", "uniform")
+    return conv(x, width, kernel, stride, name=name, kernel_initializer=he_uniform)
 
 
-def _norm(x, name, scale=True):
-    return layers.BatchNormalization(momentum=0.99, epsilon=2e-5, scale=scale, name=name)(x)
+def _norm(x, name, **options):
+    return norm(x, name, momentum=0.99, epsilon=2e-5, **options)

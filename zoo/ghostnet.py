@@ -8,7 +8,7 @@ of its authors and of timm. `ghostnet_cars` is the form trained on Stanford Cars
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from zoo._blocks import STEMS, Settings, classify, conv, depthwise, layers, norm, normalize
+from zoo._blocks import STEMS, Settings, classify, conv, dense, depthwise, layers, norm, normalize
 
 # Table 1 by stage; each row: kernel, expansion width, output width, squeeze-excite, stride.
 STAGES = (
@@ -127,7 +127,7 @@ def build(spec, inputs, classes):
     x = conv(x, _scaled(960 * spec.width), 1, name=names.tail[0])
     x = layers.ReLU()(norm(x, names.tail[1]))
     x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dense(spec.head_width, use_bias=not spec.head_norm, name=names.head[0])(x)
+    x = dense(x, spec.head_width, use_bias=not spec.head_norm, name=names.head[0])
     if spec.head_norm:
         x = norm(x, names.head[1])
     x = layers.ReLU(name="pooled")(x)

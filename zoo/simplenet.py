@@ -9,7 +9,7 @@ PyTorch files leave its rate at zero.
 from dataclasses import dataclass
 from functools import partial
 
-from zoo._blocks import Settings, classify, conv, initializers, layers, normalize
+from zoo._blocks import Settings, classify, conv, layers, norm, normalize, variance_scaling
 
 ONE_BY_ONE = (3,) * 10 + (1, 1, 3)
 
@@ -112,15 +112,7 @@ def build(spec, inputs, classes):
 
 def _layer(x, filters, kernel, stride, slot):
     """(h, w, c) -> (h/stride, w/stride, filters)."""
-    xavier = initializers.VarianceScaling(2.0, "fan_avg", "uniform")  # with ReLU's gain
-    x = conv(
-        x,
-        filters,
-        kernel,
-        stride,
-        use_bias=True,
-        kernel_initializer=xavier,
-        name=f"features.{slot}",
-    )
-    x = layers.BatchNormalization(momentum=0.95, epsilon=1e-5, name=f"features.{slot + 1}")(x)
-    return layers.ReLU()(x)
+    xavier = variance_scaling(2.0, "fan_avg", "uniform")  # with the gain of ReLU
+    options = {"use_bias": True, "kernel_initializer": xavier}
+    x = conv(x, filters, kernel, stride, name=f"features.{slot}", **options)
+    return layers.ReLU()(norm(x, f"features.{slot + 1}", momentum=0.95))

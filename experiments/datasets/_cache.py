@@ -16,6 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 
@@ -25,10 +26,17 @@ from experiments.datasets._dataset import Dataset, Origin, Split
 from experiments.datasets._decode import Target
 from experiments.datasets._source import Part, Source
 
+try:
+    import fcntl
+except ImportError:  # Windows: folders of killed processes stay
+    fcntl = None
+
 # Raise it when decoding or the order of images changes: old arrays are then made again.
 _VERSION = 1
-# No decode takes this long: an unfinished folder older than this was left by a killed process.
-_ABANDONED_SECONDS = 24 * 3600
+# Held by whoever fills a folder; the folder of a killed process is found by its free lock.
+_LOCK = "lock"
+# A folder this young may belong to a process that has not locked it yet.
+_YOUNG_SECONDS = 10
 
 
 def folder(cache_dir: str | pathlib.Path | None = None) -> pathlib.Path:
@@ -76,17 +84,40 @@ def _staging(parent: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
     except OSError as error:
         raise ValueError(f"cannot write to {parent} ({error}): {fix}") from error
     try:
-        for old in parent.glob(".*.part"):
-            with contextlib.suppress(FileNotFoundError):  # others sweep too
-                if time.time() - old.stat().st_mtime > _ABANDONED_SECONDS:
-                    shutil.rmtree(old, ignore_errors=True)
-        yield part
+        with open(part / _LOCK, "w") as lock:
+            _try_lock(lock)
+            for other in parent.glob(".*.part"):
+                if other != part and _is_abandoned(other):
+                    shutil.rmtree(other, ignore_errors=True)
+            yield part
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise ValueError(f"the disk of {parent} is full: {fix}") from error
+        raise ValueError(f"the disk of {parent} is full ({error.strerror}): {fix}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _try_lock(file: IO) -> bool:
+    """Lock an open file, which the system unlocks when this process ends, however it ends."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_abandoned(part: pathlib.Path) -> bool:
+    """Whether the process that was filling `part` is gone."""
+    try:
+        if time.time() - part.stat().st_mtime < _YOUNG_SECONDS:
+            return False
+        with open(part / _LOCK) as lock:
+            return _try_lock(lock)
+    except OSError:  # another process has just removed or finished it
+        return False
 
 
 def _build(name: str, source: Source, target: Target, part: pathlib.Path, progress: bool) -> None:
@@ -113,7 +144,8 @@ def _build(name: str, source: Source, target: Target, part: pathlib.Path, progre
             )
             kinds += report.kinds
             _write_rest(part, key, split, report.sizes, shape)
-    spool.unlink(missing_ok=True)
+    for temporary in (spool, part / _LOCK):
+        temporary.unlink(missing_ok=True)
     content = {
         "name": name,
         "read": str(source.tree),
