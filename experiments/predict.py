@@ -120,20 +120,14 @@ def _input_shape(file: pathlib.Path, model) -> tuple[int, int, int]:
 
 
 def _print(found: Sequence[Prediction], size: tuple[int, int], console: Console) -> None:
-    table = Table()
-    table.add_column("image", style="bold", overflow="fold")
-    table.add_column("class")
-    table.add_column("probability %", justify="right")
     for prediction in found:
-        lines = zip(prediction.classes, prediction.probs, strict=True)
-        for number, (name, probability) in enumerate(lines):
-            image = "" if number else escape(str(prediction.path))
-            table.add_row(image, escape(name), f"{100 * probability:.1f}")
-        table.add_section()
-    console.print(table)
-    for prediction in found:
+        heading = f"[bold]{escape(str(prediction.path))}[/]"
         if prediction.resized_from:
-            sizes = [f"{w}x{h}" for w, h in (prediction.resized_from, size)]
-            console.print(
-                f"{escape(str(prediction.path))}: resized from {sizes[0]} to {sizes[1]} (Lanczos)"
-            )
+            sizes = [f"{width}x{height}" for width, height in (prediction.resized_from, size)]
+            heading += f", resized from {sizes[0]} to {sizes[1]} (Lanczos)"
+        console.print(heading, soft_wrap=True, highlight=False)
+        table = Table.grid(padding=(0, 2))
+        table.add_column(justify="right", min_width=9)
+        for name, probability in zip(prediction.classes, prediction.probs, strict=True):
+            table.add_row(f"{100 * probability:.1f} %", escape(name))
+        console.print(table)

@@ -325,7 +325,10 @@ def test_a_run_brings_its_own_published_values(photos, tmp_path):
 
 
 def test_twelve_runs_of_one_row_are_told_apart(photos, tmp_path):
-    runs = [write_run(tmp_path / f"s{i}", photos, seed=i, images=100, epochs=3) for i in range(12)]
+    runs = [
+        write_run(tmp_path / f"s{i}", photos, seed=i, classes=3, images=60, epochs=3)
+        for i in range(12)
+    ]
     page = Page(report(runs, tmp_path / "page.html", rows=ROWS))
     for i in range(12):
         assert page.source.count(f'">alphanet_v4 (s{i})</a>') == 1
