@@ -118,7 +118,7 @@ def _tar(file: IO[bytes], path: pathlib.Path) -> Iterator[tuple[str, IO[bytes] |
         file.seek(0)
     else:
         stream = _OPENERS[path.name[-2:]](file)
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=2**20) as members:
+    with tarfile.open(fileobj=stream, mode="r|") as members:
         for info in members:
             if info.isdir():
                 yield info.name, None

@@ -7,6 +7,7 @@ from joblib, whose workers start the same way in scripts, notebooks and beside a
 
 import collections
 import io
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -82,6 +83,9 @@ def write(
         kinds += report.kinds
         problems += report.problems
         advance(len(report.sizes))
+    # On the disk before the folder gets its name: after a power cut it must not hold zeros.
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
     if problems:
         more = f"\n  and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ValueError(

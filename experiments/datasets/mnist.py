@@ -54,10 +54,11 @@ def _from_files(listing: Listing) -> Plan:
     place = listing.files[_NPZ].name
     try:
         with np.load(io.BytesIO(listing.read(_NPZ)), allow_pickle=False) as file:
-            return _plan(place, {key: file[key] for key in _ORIGINAL})
-    # Besides ValueError (an array of objects, a pickle): KeyError, BadZipFile, zlib.error.
-    except (KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            content = {key: file[key] for key in _ORIGINAL}
+    # ValueError: an array of objects, which would have to be unpickled.
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{place} is no MNIST file or damaged ({error})") from error
+    return _plan(place, content)
 
 
 def _original(listing: Listing, name: str) -> np.ndarray:
