@@ -5,13 +5,11 @@ all that they depend on: the member's layers and weights, the images, the augmen
 view, the backend. So a new member reuses the others' files, and nothing needs to be invalidated.
 """
 
-import contextlib
 import dataclasses
 import difflib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from stacking.stack import check_members, check_tap, frozen_member
 
 # Changes when the outputs of the same member would differ from those in old files.
 FORMAT = 1
-# Images of memory-mapped sets are hashed and checked in pieces of about this many bytes.
+# Images are hashed in pieces of about this many bytes: a set may be larger than memory.
 CHUNK = 1 << 24
 
 
@@ -190,15 +188,13 @@ def _digest(*parts: Any) -> str:
 
 def _write(path: Path, array: np.ndarray) -> None:
     """Write whole or not at all: under another name first, moved when complete."""
-    handle, part = tempfile.mkstemp(suffix=".part", dir=path.parent)
+    part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(part, "wb") as file:
             np.save(file, array)
         os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _read(path: Path, n: int) -> np.ndarray:

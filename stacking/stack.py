@@ -9,7 +9,6 @@ nor batch normalization in the head; there is none here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def stack(
     *,
     classes: int | None = None,
     on: str = "probs",
-    head: Sequence[int] = (512, 512, 512),
+    head: tuple[int, ...] | list[int] = (512, 512, 512),
     name: str = "stack",
     seed: int | None = None,
 ) -> keras.Model:
@@ -83,7 +82,7 @@ def frozen_member(model: keras.Model, on: str, name: str) -> keras.Model:
     import keras
 
     tap = keras.Model(model.inputs[0], _tap(model, on, name), name=name)
-    random = (  # identities at inference
+    noise = (  # identities at inference
         keras.layers.Dropout,
         keras.layers.SpatialDropout1D,
         keras.layers.SpatialDropout2D,
@@ -94,7 +93,7 @@ def frozen_member(model: keras.Model, on: str, name: str) -> keras.Model:
     )
 
     def copy(layer):
-        if isinstance(layer, random):
+        if isinstance(layer, noise):
             return keras.layers.Identity(name=layer.name)
         return layer.__class__.from_config(layer.get_config())
 
@@ -126,7 +125,9 @@ def check_tap(on: str) -> None:
         raise ValueError(f"on={on!r} is no tap of a member; choose one of {', '.join(TAPS)}")
 
 
-def _head(width: int, units: Sequence[int], classes: int, seed: int | None) -> keras.Model:
+def _head(
+    width: int, units: tuple[int, ...] | list[int], classes: int, seed: int | None
+) -> keras.Model:
     """(width) -> hidden (units) each -> logits (classes) -> probs (classes)."""
     import keras
 
@@ -173,8 +174,8 @@ def _layer(model: keras.Model, name: str):
 
 
 def _is_stack(model) -> bool:
-    names = {layer.name for layer in getattr(model, "layers", ())}
-    return {"features", "head"} <= names
+    layers = {layer.name: layer for layer in getattr(model, "layers", ())}
+    return "features" in layers and hasattr(layers.get("head"), "layers")
 
 
 def _classes(members: dict[str, keras.Model], classes: int | None, on: str) -> int:
@@ -213,8 +214,8 @@ def check_members(members: dict[str, keras.Model]) -> None:
             raise ValueError(f"member {name!r} ({_name(model)}) is no functional model of 1 input")
 
 
-def _check_head(head: Sequence[int]) -> None:
-    if isinstance(head, str) or not all(isinstance(n, int) and n > 0 for n in head):
+def _check_head(head: object) -> None:
+    if not isinstance(head, list | tuple) or not all(isinstance(n, int) and n > 0 for n in head):
         raise ValueError(f"head={head!r}: list the widths of the hidden layers, for example (512,)")
 
 

@@ -192,6 +192,7 @@ BAD_STACKS = {
     "tap": (lambda m: dict(members={"d": build(pooled=False)}, on="pooled"), "'pooled'"),
     "on": (lambda m: dict(members=m, on="softmax"), "on='softmax'"),
     "head": (lambda m: dict(members=m, head=(512, 0)), r"head=\(512, 0\)"),
+    "no list": (lambda m: dict(members=m, head=512), "head=512"),
 }
 
 
@@ -280,7 +281,7 @@ def test_the_cache_tells_contents_apart(members, images, tmp_path, change):
     elif change == "layer":
         model = keras.models.clone_model(model)
         model.set_weights(members["a"].get_weights())
-        model.get_layer("relu").negative_slope = 0.5
+        model.get_layer("relu").max_value = 0.01
     else:
         on = "logits"
     after = stacking.member_outputs({"a": model}, images, on=on, cache_dir=tmp_path)
