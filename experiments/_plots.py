@@ -139,7 +139,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     axes.spines[:].set_alpha(0.25)
     if classes > NUMBERED:
         return figure
-    axes.set_xticks(range(classes), names, rotation=90)
+    axes.set_xticks(range(classes), names, rotation=90 if max(map(len, names)) > 2 else 0)
     axes.set_yticks(range(classes), names)
     size = 10 if classes <= 12 else 8
     for row, column in np.argwhere(matrix):

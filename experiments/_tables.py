@@ -124,7 +124,8 @@ def results(runs: Sequence[Run], labels: Sequence[str]) -> list[dict[str, Any]]:
         note = f"member of {member_of[run.folder]}" if run.folder in member_of else ""
         if members:
             gain = run.metrics["top1"] - max(member["top1"] for member in members)
-            note = f"stack of {len(members)}, {signed(gain)} points to the best of them"
+            side = "above" if gain >= 0 else "below"
+            note = f"stack of {len(members)}, {abs(gain):.1f} points {side} its best member"
         lines.append({"label": label, "note": note, "metrics": run.metrics})
     return lines
 

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -152,8 +153,10 @@ def evaluate(
         for label, name in enumerate(dataset.class_names)
         if (labels == label).any()
     }
-    title = f"{run_dir} on {dataset.name}, {len(labels):,} validation images"
-    (console or Console()).print(_table(title, scores, by_class))
+    console = console or Console()
+    heading = f"[bold]{escape(str(run_dir))}[/] on {dataset.name}"
+    console.print(f"{heading}, {len(labels):,} validation images", soft_wrap=True, highlight=False)
+    console.print(_table(scores, by_class))
     return scores
 
 
@@ -224,10 +227,10 @@ def _write_arrays(path: pathlib.Path, **arrays: np.ndarray) -> None:
         np.savez(part, **arrays)
 
 
-def _table(title: str, scores: dict[str, float], by_class: dict[str, float]) -> Table:
-    table = Table(title=escape(title))
-    table.add_column("measure", style="bold")
-    table.add_column("value", justify="right")
+def _table(scores: dict[str, float], by_class: dict[str, float]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("measure")
+    table.add_column("value", justify="right", style="bold")
     for key, value in scores.items():
         unit = " %" if key.startswith("top") else ""
         table.add_row(key.replace("top", "top-"), f"{value:.2f}{unit}" if unit else f"{value:.4f}")
@@ -236,5 +239,5 @@ def _table(title: str, scores: dict[str, float], by_class: dict[str, float]) -> 
     for place, part in (("best", ranked[:shown]), ("worst", ranked[len(ranked) - shown :])):
         table.add_section()
         for name, value in part:
-            table.add_row(escape(f"{place}: {name}"), f"{value:.2f} %")
+            table.add_row(escape(f"{place} class: {name}"), f"{value:.2f} %")
     return table

@@ -127,7 +127,6 @@ def _mistakes(run: Run) -> list[dict[str, Any]]:
 def _headline(runs: Sequence[Run], labels: Sequence[str]) -> list[tuple[str, str, list[str]]]:
     """Tell what, on what, where and when: (title, value, lines of detail)."""
     best = max(range(len(runs)), key=lambda number: runs[number].metrics["top1"])
-    data = _unique(_data_words(run) for run in runs)
     metrics = [run.metrics for run in runs]
     dates = sorted(str(m["date"])[:10] for m in metrics if m.get("date"))
     seconds = sum(m.get("seconds") or 0 for m in metrics)
@@ -140,20 +139,25 @@ def _headline(runs: Sequence[Run], labels: Sequence[str]) -> list[tuple[str, str
     when = " to ".join(_unique([*dates[:1], *dates[-1:]])) or "unknown"
     return [
         ("Best top-1", f"{runs[best].metrics['top1']:.1f} %", [labels[best]]),
-        ("Data", data[0][0], [data[0][1], *(": ".join(other) for other in data[1:])]),
+        ("Data", ", ".join(_unique(run.dataset["name"] for run in runs)), _data_words(runs)),
         ("Device", ", ".join(_unique(m.get("device") for m in metrics)) or "unknown", versions),
         ("When", when, [f"{_spoken(seconds)} of training in all"]),
     ]
 
 
-def _data_words(run: Run) -> tuple[str, str]:
-    data = run.dataset
-    shape = "×".join(str(side) for side in data.get("image_shape") or ())
-    train = f"{data['train']:,} training and " if data.get("train") else ""
-    return (
-        str(data["name"]),
-        f"{run.classes} classes, {train}{len(run.labels):,} validation images {shape}".rstrip(),
+def _data_words(runs: Sequence[Run]) -> list[str]:
+    """Tell sizes of the data; members and stack may differ in the images they were trained on."""
+    facts = (
+        (lambda run: f"{run.classes:,}", "classes"),
+        (
+            lambda run: f"{run.dataset['train']:,}" if run.dataset.get("train") else None,
+            "training images",
+        ),
+        (lambda run: f"{len(run.labels):,}", "validation images"),
+        (lambda run: "×".join(map(str, run.dataset.get("image_shape") or ())) or None, "pixels"),
     )
+    words = [(_unique(map(value, runs)), unit) for value, unit in facts]
+    return [f"{' or '.join(values)} {unit}" for values, unit in words if values]
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

@@ -201,7 +201,7 @@ def test_a_run_evaluates_again_to_the_same_scores(run, model, dataset):
     assert scores == pytest.approx(expected, rel=1e-4)
     text = console.export_text()
     assert f"{scores['top1']:.2f} %" in text and f"{scores['loss']:.4f}" in text
-    assert "best: " in text and "worst: " in text
+    assert "best class: " in text and "worst class: " in text
 
 
 def test_another_data_set_is_refused(run, dataset, tmp_path):

@@ -247,7 +247,7 @@ def test_the_results_name_every_run_and_member(stacked):
     assert stacked.row(1, "alphanet_v4c")[0].endswith("its run is not in this report")
     assert stacked.row(1, "alphanet_v4c")[1:6] == ["49.4", "60.0", "70.0", "–", "11,255,496"]
     stack = stacked.row(1, "alphastack")
-    assert stack[0] == "alphastack stack of 3, +1.6 points to the best of them"
+    assert stack[0] == "alphastack stack of 3, 1.6 points above its best member"
     assert stack[6:] == ["211.0", "3", "95.3", "1,123", "0:04:46"]
 
 
