@@ -30,7 +30,7 @@ def of_run(run: Run) -> dict[str, Figure]:
     figures["confusion"] = _plots.confusion(run.confusion, run.names)
     order = np.argsort(-np.nan_to_num(run.class_accuracy, nan=-1), kind="stable")
     names, accuracy = np.array(run.names)[order], run.class_accuracy[order]
-    if run.classes <= _plots.NAMED_BARS:
+    if run.classes <= _plots.NAMED:
         return figures | {"classes": _plots.class_bars(names, accuracy, "Top-1 by class")}
     figures["classes"] = _plots.class_profile(run.class_accuracy)
     for key, part in (("best", slice(EXTREMES)), ("worst", slice(-EXTREMES, None))):

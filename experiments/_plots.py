@@ -28,8 +28,8 @@ BLUE = "#2f74d0"
 HUES = (BLUE, "#d96b00", "#16906a", "#b8458f", "#7d5bd0", "#8a7a1e")
 WIDTH = 420  # units; fits a phone without small print
 ENLARGED = 1.15  # CSS pixels per unit where there is room: text as large as the page's captions
-NUMBERED = 20  # confusion matrices up to this many classes carry numbers and names
-NAMED_BARS = 40  # above, single bars would be unreadable: the extremes are shown instead
+NUMBERED = 20  # confusion matrices up to this many classes carry numbers
+NAMED = 40  # above, names of all classes would be unreadable: the extremes are shown instead
 STYLE = {
     "font.size": 11,
     "figure.titlesize": 12,
@@ -73,7 +73,9 @@ def _figure(width: float, height: float, title: str) -> Figure:
 @matplotlib.rc_context(STYLE)
 def curves(lines: Sequence[Curve], title: str, steps: Sequence[tuple[float, float]] = ()) -> Figure:
     """Plot values by epoch; `steps` are (epoch, new learning rate), marked by dotted verticals."""
-    legend_rows = 1 if len(lines) <= 2 else -(-len(lines) // 3)
+    # About 6 units a letter, 40 for the stroke; what is longer than a line is cut at its end.
+    columns = int(np.clip(WIDTH // (6 * max(len(line.name) for line in lines) + 40), 1, 3))
+    legend_rows = -(-len(lines) // columns)
     figure = _figure(WIDTH, 225 + 18 * legend_rows, title)
     axes = figure.add_subplot(xlabel="epoch")
     axes.grid(axis="y")
@@ -93,7 +95,6 @@ def curves(lines: Sequence[Curve], title: str, steps: Sequence[tuple[float, floa
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     falling = values.size and lines[0].values[0] > lines[0].values[-1]
     _mark_steps(axes, steps, top=bool(falling))
-    columns = min(len(lines), 3)
     figure.legend(loc="outside lower left", ncols=columns, handlelength=2.4, columnspacing=1.4)
     return figure
 
@@ -127,7 +128,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     classes = len(names)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # A mistake of 2 % must be visible among hundreds of classes: square root for the big ones.
-    strength = share if classes <= NUMBERED else np.sqrt(share)
+    strength = share if classes <= NAMED else np.sqrt(share)
     color = np.empty((classes, classes, 4))
     color[...] = matplotlib.colors.to_rgba(BLUE)
     color[..., 3] = strength
@@ -137,16 +138,17 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     axes.imshow(color, interpolation="none")
     axes.spines[:].set_visible(True)
     axes.spines[:].set_alpha(0.25)
-    if classes > NUMBERED:
+    if classes > NAMED:
         return figure
     axes.set_xticks(range(classes), names, rotation=90 if max(map(len, names)) > 2 else 0)
     axes.set_yticks(range(classes), names)
-    size = 10 if classes <= 12 else 8
+    axes.tick_params(labelsize=11 if classes <= NUMBERED else 7)
+    if classes > NUMBERED:
+        return figure
+    center = {"ha": "center", "va": "center", "size": 10 if classes <= 12 else 8}
     for row, column in np.argwhere(matrix):
         ink = "white" if share[row, column] > 0.6 else INK
-        axes.text(
-            *(column, row, f"{matrix[row, column]}"), ha="center", va="center", color=ink, size=size
-        )
+        axes.text(column, row, f"{matrix[row, column]}", color=ink, **center)
     return figure
 
 

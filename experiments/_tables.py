@@ -38,10 +38,11 @@ SYMBOLS = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row of a paper's table; `run` is None where it was not run."""
+    """One row of a paper's table; `run` is None where it was not run, `label` tells runs apart."""
 
     recipe: str
     run: Run | None
+    label: str
     expect: Mapping[str, Any]
     status: str
     reason: str
@@ -59,20 +60,22 @@ class Row:
         return {**metrics, "hours": None if seconds is None else seconds / 3600}
 
 
-def papers(runs: Sequence[Run], rows: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+def papers(
+    runs: Sequence[Run], labels: Sequence[str], rows: Mapping[str, Mapping[str, Any]]
+) -> list[Row]:
     """Return all rows of the runs' papers, in the papers' order; none without published values.
 
     `rows` maps `paper/row` to published values; a run whose row is not among them brings its own.
     """
     touched = {paper(run.metrics["recipe"]) for run in runs}
-    found: dict[str, list[Run]] = {recipe: [] for recipe in rows if paper(recipe) in touched}
-    for run in runs:
-        found.setdefault(run.metrics["recipe"], []).append(run)
+    found = {recipe: [] for recipe in rows if paper(recipe) in touched}
+    for run, label in zip(runs, labels, strict=True):
+        found.setdefault(run.metrics["recipe"], []).append((run, label))
     table = []
     for recipe, its_runs in found.items():
-        for run in its_runs or [None]:
+        for run, label in its_runs or [(None, "")]:
             expect = {**(rows.get(recipe) or {}), **(run.expect if run else {})}
-            table.append(Row(recipe, run, expect, *_status(run, expect)))
+            table.append(Row(recipe, run, label, expect, *_status(run, expect)))
     return table if any(row.expect for row in table) else []
 
 

@@ -6,7 +6,6 @@ machine. Works for one run or a dozen, of one paper or several, with 2 to some h
 
 from __future__ import annotations
 
-import collections
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -40,12 +39,13 @@ def report(
     PNG under `<run>/plots/`, and those that compare runs under `plots/` beside the page.
     Raises ValueError that names the file of an incomplete or damaged run folder.
     """
-    runs = [read_run(folder) for folder in run_dirs]
+    folders = {pathlib.Path(folder).resolve(): folder for folder in run_dirs}
+    runs = [read_run(folder) for folder in folders.values()]
     if not runs:
         raise ValueError("no run folders given: name at least one finished run")
     labels = _labels(runs)
     compared, figures = _figures.of_runs(runs, labels), [_figures.of_run(run) for run in runs]
-    table = _tables.papers(runs, rows or {})
+    table = _tables.papers(runs, labels, rows or {})
     page = _template().render(
         title=title or _title(runs),
         facts=_headline(runs, labels),
@@ -188,9 +188,11 @@ def _notes(run: Run) -> str:
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """Names of the rows; those that occur twice with their folder."""
-    count = collections.Counter(run.name for run in runs)
-    return [run.name if count[run.name] == 1 else f"{run.name} ({run.folder})" for run in runs]
+    """Name each run by its row; where rows occur twice by the folder, at last by the whole path."""
+    rows = [run.name for run in runs]
+    folders = [r.folder if r.name in r.folder else f"{r.name} ({r.folder})" for r in runs]
+    paths = [str(run.path) for run in runs]
+    return next((names for names in (rows, folders) if len(set(names)) == len(names)), paths)
 
 
 def _title(runs: Sequence[Run]) -> str:

@@ -332,6 +332,20 @@ def test_twelve_runs_of_one_row_are_told_apart(photos, tmp_path):
     page = Page(report(runs, tmp_path / "page.html", rows=ROWS))
     for i in range(12):
         assert page.source.count(f'">alphanet_v4 (s{i})</a>') == 1
+        assert any(row[0] == f"alphanet_v4 alphanet_v4 (s{i})" for row in page.tables[0])
+
+
+def test_runs_are_named_by_row_folder_or_path(photos, tmp_path):
+    places = ("a/alphanet_v4", "b/alphanet_v4", "a/alphanet_v4_seed_1")
+    runs = [write_run(tmp_path / p, photos, classes=2, images=20, epochs=1) for p in places]
+
+    def names(chosen):
+        page = report(chosen, tmp_path / "page.html")
+        return re.findall(r'<a href="#run\d+">(.*?)</a>', page.read_text())
+
+    assert names([runs[0], runs[0]]) == ["alphanet_v4"]  # one folder given twice is one run
+    assert names(runs[::2]) == ["alphanet_v4", "alphanet_v4_seed_1"]
+    assert names(runs[:2]) == [str(run) for run in runs[:2]]
 
 
 DAMAGE = {
