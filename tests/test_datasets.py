@@ -1038,6 +1038,15 @@ def test_prepare(tiny, tmp_path, cache):
         sheet.load()
 
 
+def test_prepare_takes_names_as_they_are(tmp_path):
+    """Neither rich's markup nor matplotlib's TeX is made of the names of folders."""
+    root = tree(tmp_path / "[bold]pets", classes=["[red]cat", "$d_{og$"])
+    console = Console(file=io.StringIO(), width=300)
+    datasets.prepare("folder", root, tmp_path, console, progress=False)
+    text = console.file.getvalue()
+    assert all(name in text for name in ("[bold]pets", "[red]cat", "$d_{og$"))
+
+
 def test_prepare_refuses_a_file_for_its_sheet(tmp_path):
     write(tmp_path / "notes", "")
     with pytest.raises(ValueError, match="notes is a file: give a .png or a folder"):

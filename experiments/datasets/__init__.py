@@ -1,9 +1,11 @@
 """Data sets as uint8 arrays: found where the user has them, decoded once, memory-mapped after.
 
-dataset = load("tiny_imagenet", data_dir="~/data")
-dataset.train.images          # (100000, 64, 64, 3) uint8, a memory-mapped file
-dataset.train.batch([3, 1])   # (2, 64, 64, 3) uint8, a copy
-members, held = dataset.holdout(0.1)
+For example:
+
+    dataset = load("tiny_imagenet", data_dir="~/data")
+    dataset.train.images          # (100000, 64, 64, 3) uint8, a memory-mapped file
+    dataset.train.batch([3, 1])   # (2, 64, 64, 3) uint8, a copy
+    members, held = dataset.holdout(0.1)
 """
 
 import difflib
@@ -96,5 +98,5 @@ def prepare(
     dataset = load(name, data_dir=data_dir, **options)
     _summary.show(dataset, console)
     _sheet.draw(dataset, sheet)
-    console.print(f"contact sheet: {sheet}", soft_wrap=True)
+    console.print(f"contact sheet: {sheet}", soft_wrap=True, markup=False)
     return dataset

@@ -84,8 +84,7 @@ def _staging(parent: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
     except OSError as error:
         raise ValueError(f"cannot write to {parent} ({error}): {fix}") from error
     try:
-        with open(part / _LOCK, "w") as lock:
-            _try_lock(lock)
+        with _locked(part / _LOCK):
             for other in parent.glob(".*.part"):
                 if other != part and _is_abandoned(other):
                     shutil.rmtree(other, ignore_errors=True)
@@ -98,25 +97,29 @@ def _staging(parent: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _try_lock(file: IO) -> bool:
-    """Lock an open file, which the system unlocks when this process ends, however it ends."""
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[None]:
+    """Hold a lock that the system drops when this process ends, however it ends."""
     if fcntl is None:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        yield
+        return
+    with open(path, "w") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def _is_abandoned(part: pathlib.Path) -> bool:
     """Whether the process that was filling `part` is gone."""
+    if fcntl is None:
+        return False
     try:
         if time.time() - part.stat().st_mtime < _YOUNG_SECONDS:
             return False
-        with open(part / _LOCK) as lock:
-            return _try_lock(lock)
-    except OSError:  # another process has just removed or finished it
+        with open(part / _LOCK) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except OSError:  # locked, or another process has just removed or finished it
         return False
 
 
@@ -124,7 +127,8 @@ def _build(name: str, source: Source, target: Target, part: pathlib.Path, progre
     """Read and decode the whole data set into the folder `part`."""
     spool = part / "spool"
     kinds: collections.Counter[str] = collections.Counter()
-    with _bars(progress) as bars:
+    # What is not kept is made before a bar could be read.
+    with _bars(progress and source.keep) as bars:
         task = bars.add_task(f"{name}: reading", total=1.0)
         listing = source.tree.open(spool, lambda share: bars.update(task, completed=share))
         plan = source.plan(listing)
@@ -198,7 +202,7 @@ def _open_split(place: pathlib.Path, key: str, keep: bool) -> Split:
     images = np.load(place / f"{key}_images.npy", mmap_mode="r" if keep else None)
     boxes = place / f"{key}_boxes.npy"
     return Split(
-        # A plain view: indexing the memmap class costs more than the copy of a small batch.
+        # A plain view: one image costs ten times as much through NumPy's memmap class.
         images.view(np.ndarray),
         np.load(place / f"{key}_labels.npy"),
         np.load(boxes) if boxes.exists() else None,

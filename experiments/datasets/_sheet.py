@@ -1,5 +1,6 @@
 """A contact sheet: what the images look like, class by class."""
 
+import functools
 import pathlib
 import textwrap
 
@@ -29,11 +30,10 @@ def draw(dataset: Dataset, path: pathlib.Path) -> None:
     (height, width), scale = _cell(dataset.image_shape)
     step_y, step_x = height + _GAP, width + _GAP
     sheet = np.full((len(rows) * step_y - _GAP, _COLUMNS * step_x - _GAP, 3), 255, np.uint8)
-    for top, row in zip(range(0, len(sheet), step_y), rows, strict=True):
-        for left, index in zip(range(0, sheet.shape[1], step_x), row, strict=False):
-            sheet[top : top + height, left : left + width] = _thumbnail(
-                dataset.train.images[index], height, width
-            )
+    for y, row in zip(range(0, len(sheet), step_y), rows, strict=True):
+        for column, index in enumerate(row):
+            cell = sheet[y : y + height, column * step_x :][:, :width]
+            cell[:] = _thumbnail(dataset.train.images[index], height, width)
     left = _GAP * 4 + _LETTER * max(len(line) for c in classes for line in _lines(dataset, c))
     size = np.array([left + sheet.shape[1] + _GAP, _TOP + sheet.shape[0] + _GAP])
     page = figure.Figure(figsize=size / _DPI, dpi=_DPI)
@@ -63,10 +63,12 @@ def _title(dataset: Dataset) -> str:
 
 def _name(axes, dataset: Dataset, label: int, y: float) -> None:
     name, wnid = dataset.class_names[label], dataset.class_ids[label]
+    # Names are names, whatever they hold: no TeX.
+    write = functools.partial(axes.text, -14, ha="right", parse_math=False)
     text = "\n".join(_lines(dataset, label))
-    axes.text(-14, y, text, ha="right", va="bottom" if wnid != name else "center", fontsize=10)
+    write(y, text, va="bottom" if wnid != name else "center", fontsize=10)
     if wnid != name:
-        axes.text(-14, y + 6, wnid, ha="right", va="top", fontsize=8, color="0.45")
+        write(y + 6, wnid, va="top", fontsize=8, color="0.45")
 
 
 def _lines(dataset: Dataset, label: int) -> list[str]:

@@ -10,13 +10,13 @@ _TABLE_ROWS = 10
 
 def show(dataset: Dataset, console) -> None:
     """Print counts, sizes, classes and where it all lies to a rich `console`."""
-    from rich import table
+    from rich import markup, table
 
     facts = table.Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
-    for row in _facts(dataset):
-        facts.add_row(*row)
+    for key, value in _facts(dataset):
+        facts.add_row(key, markup.escape(value))
     console.print(facts, "", _classes(dataset), sep="\n")
 
 
@@ -45,11 +45,11 @@ def _facts(dataset: Dataset) -> list[tuple[str, str]]:
 
 
 def _classes(dataset: Dataset):
-    from rich import table
+    from rich import markup, table
 
     counts = _counts(dataset)
     count, named = len(dataset.class_names), dataset.class_ids != dataset.class_names
-    classes = table.Table(title=None)
+    classes = table.Table()
     for header in ("label", "class", *(["id"] if named else [])):
         classes.add_column(header, justify="right" if header == "label" else "left")
     for key in counts:
@@ -57,7 +57,8 @@ def _classes(dataset: Dataset):
     for label in range(min(count, _TABLE_ROWS)):
         ids = [dataset.class_ids[label]] if named else []
         numbers = [f"{counts[key][label]:,}" for key in counts]
-        classes.add_row(str(label), dataset.class_names[label], *ids, *numbers)
+        texts = (markup.escape(text) for text in (dataset.class_names[label], *ids))
+        classes.add_row(str(label), *texts, *numbers)
     if count > _TABLE_ROWS:
         classes.add_row("", f"... and {count - _TABLE_ROWS:,} more")
     return classes
