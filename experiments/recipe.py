@@ -13,6 +13,9 @@ from typing import Annotated, Any, Literal
 import pydantic
 import yaml
 
+import augment
+import zoo
+
 Positive = Annotated[int, pydantic.Field(ge=1)]
 Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
 
@@ -84,6 +87,13 @@ class _Row(_Part):
     keep: Literal["best", "last"] = "best"
     expect: Expect | None = None
 
+    @pydantic.field_validator("augment")
+    @classmethod
+    def _known_policy(cls, policy: str | dict | None) -> str | dict | None:
+        if policy is not None:
+            augment.get(policy)
+        return policy
+
     @property
     def name(self) -> str:
         """The row's name without its paper."""
@@ -102,9 +112,10 @@ class Train(_Row):
 
     @pydantic.field_validator("model")
     @classmethod
-    def _named(cls, model: dict) -> dict:
-        if "name" not in model:
+    def _known_model(cls, model: dict) -> dict:
+        if not isinstance(model.get("name"), str):
             raise ValueError("needs a name, for example {name: alphanet_v4}")
+        zoo.info(model["name"])
         return model
 
 

@@ -32,6 +32,7 @@ def train(
     console: Console,
 ) -> dict:
     """Train a row and print its result."""
+    training.check(row)
     data = load_data(row, data_dir, cache_dir)
     console.rule(f"[bold]{row.recipe}[/] on {data.name}")
     metrics = training.train(row, run_dir, data)

@@ -61,6 +61,12 @@ def train(row: Train, run_dir: pathlib.Path, data: datasets.Dataset, *, verbose:
         return metrics
 
 
+def check(row: Train) -> None:
+    """Raise `ValueError` for a network or an optimizer that cannot be made, before data is read."""
+    optimizer(row.optimizer)
+    zoo.build(**row.model)
+
+
 def build(row: Train, data: datasets.Dataset) -> keras.Model:
     """Build the row's network for the data set's images, under the row's seed and precision."""
     keras.utils.set_random_seed(row.seed)
