@@ -1,5 +1,6 @@
 """The command line. Keras is imported inside commands: help and lists stay instant."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -8,11 +9,10 @@ import tempfile
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from experiments import recipe
+import zoo
+from experiments import catalog, recipe
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,8 +21,6 @@ app = typer.Typer(
     help="Small-image networks: run the papers' experiments, or your own.",
 )
 console = Console()
-# Characters from which a table has room for the papers' names.
-WIDE = 110
 
 Recipe = Annotated[str, typer.Argument(help="PAPER/ROW, or a recipe file such as RUN/recipe.yaml")]
 Set = Annotated[list[str], typer.Option("--set", help="FIELD=VALUE over the recipe, repeatable")]
@@ -47,34 +45,26 @@ def list_(
     pattern: Annotated[str, typer.Argument(help="wildcard, such as 'ghost*'")] = "*",
     recipes: Annotated[bool, typer.Option("--recipes", help="list the recipes instead")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    markdown: Annotated[bool, typer.Option(help="the README's table")] = False,
 ) -> None:
     """List the networks, or with --recipes the rows of the papers' tables.
 
     Example: python -m experiments list 'alpha*'
     """
     if recipes:
-        _list_recipes(as_json)
+        rows = catalog.recipes()
+        if as_json:
+            print(json.dumps([row.model_dump(exclude_none=True) for row in rows], indent=2))
+        else:
+            console.print(catalog.recipe_table(rows))
         return
-    import dataclasses
-
-    import zoo
-
-    found = [zoo.info(name) for name in zoo.list_models(pattern)]
+    found = catalog.networks(pattern)
     if as_json:
         print(json.dumps([dataclasses.asdict(model) for model in found], indent=2))
-        return
-    table = Table(title=f"{len(found)} networks", box=box.SIMPLE_HEAD)
-    table.add_column("name", style="bold", no_wrap=True)
-    for column in ("parameters", "MACs, M", "input", "classes"):
-        table.add_column(column, justify="right", no_wrap=True)
-    wide = console.width >= WIDE
-    if wide:
-        table.add_column("paper")
-    for model in found:
-        size = "x".join(str(side) for side in model.input_shape)
-        cells = (f"{model.parameters:,}", f"{model.macs / 1e6:,.1f}", size, str(model.classes))
-        table.add_row(model.name, *cells, *([model.paper] if wide else []))
-    console.print(table)
+    elif markdown:
+        print(catalog.markdown(found))
+    else:
+        console.print(catalog.network_table(found, console.width))
 
 
 @app.command()
@@ -86,22 +76,15 @@ def info(
 
     Example: python -m experiments info alphanet_v4
     """
-    import dataclasses
-
-    import zoo
-
     if "/" in name or name.endswith(".yaml"):
         row = recipe.load(name)
-        print(row.model_dump_json(indent=2) if as_json else recipe.dump(row), end="\n")
+        print(row.model_dump_json(indent=2) if as_json else recipe.dump(row), end="")
         return
     facts = dataclasses.asdict(zoo.info(name))
     if as_json:
         print(json.dumps(facts, indent=2))
-        return
-    table = Table(show_header=False, box=None)
-    for key, value in facts.items():
-        table.add_row(f"[bold]{key}", f"{value:,}" if isinstance(value, int) else str(value))
-    console.print(table)
+    else:
+        console.print(catalog.facts_table(facts))
 
 
 @app.command()
@@ -322,28 +305,3 @@ def _finished(folder: pathlib.Path) -> list[pathlib.Path]:
     if not found:
         raise ValueError(f"{folder} holds no finished run (a folder with metrics.json)")
     return found
-
-
-def _list_recipes(as_json: bool) -> None:
-    rows = [row for paper in recipe.papers() for row in recipe.rows(paper).values()]
-    if as_json:
-        print(json.dumps([row.model_dump(exclude_none=True) for row in rows], indent=2))
-        return
-    table = Table(title=f"{len(rows)} recipes", box=box.SIMPLE_HEAD)
-    table.add_column("recipe", no_wrap=True)
-    for column in ("network", "data set"):
-        table.add_column(column)
-    for column in ("epochs", "paper's top-1 %"):
-        table.add_column(column, justify="right")
-    for row in rows:
-        network = " + ".join(row.members) if row.kind == "stack" else row.model["name"]
-        top1 = row.expect.top1 if row.expect else None
-        cells = (
-            row.recipe,
-            network,
-            row.data.name,
-            str(row.epochs),
-            "" if top1 is None else f"{top1}",
-        )
-        table.add_row(*cells)
-    console.print(table)

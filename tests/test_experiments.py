@@ -387,3 +387,12 @@ def test_lists_are_for_programs_too():
     assert {row["recipe"] for row in rows} == set(ROWS)
     networks = json.loads(_cli("list", "alphanet*", "--json").stdout)
     assert {"alphanet_v1", "alphanet_v4c"} <= {network["name"] for network in networks}
+
+
+def test_the_readme_shows_the_networks_that_there_are():
+    from experiments import catalog
+
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 200
+    table = text.split("<!-- networks: ")[1].split("-->\n", 1)[1].split("\n<!-- end")[0]
+    assert table == catalog.markdown(catalog.networks())
