@@ -38,7 +38,7 @@ def network_table(found: list[zoo.ModelInfo], width: int) -> Table:
 
 
 def markdown(found: list[zoo.ModelInfo]) -> str:
-    """The README's table: one row per network."""
+    """Return the README's table: one row per network."""
     lines = [f"| name | {' | '.join(COLUMNS)} | paper |", "|---|--:|--:|--:|--:|---|"]
     lines += [
         f"| `{model.name}` | {' | '.join(_cells(model))} | {model.paper} |" for model in found
@@ -60,11 +60,11 @@ def facts_table(facts: dict) -> Table:
 
 def recipe_table(rows: list[recipe.Row]) -> Table:
     """Table of recipes with the published accuracy."""
-    table = Table(title=f"{len(rows)} recipes", box=box.SIMPLE_HEAD)
+    table = Table(title=f"{len(rows)} recipes; published top-1", box=box.SIMPLE_HEAD)
     table.add_column("recipe", style="bold", no_wrap=True)
-    for column in ("trains", "on"):
+    for column in ("trains", "data set"):
         table.add_column(column)
-    for column in ("epochs", "paper's top-1 %"):
+    for column in ("epochs", "top-1 %"):
         table.add_column(column, justify="right")
     for row in rows:
         trains = f"{len(row.members)} members" if row.kind == "stack" else row.model["name"]
