@@ -1,0 +1,32 @@
+"""Augmentation of small images: policies, ImageDataGenerator, a layer; data in, data out.
+
+    images = augment.batch(images, augment.C, seed=0, epoch=3, indices=range(128))
+
+Pixels are raw, 0..255. What happens to image i in epoch e is a pure function of (seed, epoch, i):
+the same for any batch size, order, worker, restart and backend.
+"""
+
+from augment._draw import draw
+from augment.policy import POLICIES, A, B, C, Policy, get
+
+# Attributes that need Keras, and where they live: `import augment` must stay free of Keras.
+_LAZY = {
+    "apply": "_apply",
+    "batch": "_apply",
+    "Augment": "layer",
+    "ImageDataGenerator": "generator",
+}
+
+__all__ = ["A", "B", "C", "POLICIES", "Policy", "draw", "get", *_LAZY]
+
+
+def __getattr__(name: str):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'augment' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(f"augment.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,118 @@
+"""From images and a policy to an augmented batch: checks, draws, batch sizes, device."""
+
+import threading
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from augment import _draw, _warp
+from augment.policy import Policy, get
+
+
+def batch(images, policy, *, seed: int, epoch: int, indices):
+    """Augment a batch: draw on the host, apply on the device in one compiled call.
+
+    Args:
+        images: (n, height, width, channels), raw pixels 0..255, uint8 (fastest) or float.
+        policy: a Policy or what `augment.get` takes.
+        seed: whole number that selects the stream of random numbers.
+        epoch: counts from 0.
+        indices: numbers (n,) of these images in their data set.
+
+    Returns:
+        float32 tensor of the backend, shape as `images`. A batch smaller than one seen before is
+        padded inside, so ragged last batches compile nothing.
+
+    Raises:
+        ValueError: `images` is not (n, h, w, c), or `indices` has another length.
+
+    """
+    policy = get(policy)
+    images = as_images(images)
+    if len(indices) != len(images):
+        raise ValueError(f"{len(images)} images but {len(indices)} indices: one each is needed")
+    if policy.channel_shift or policy.brightness:
+        warn_if_scaled(images)
+    drawn = _draw.draw(policy, seed=seed, epoch=epoch, indices=indices, shape=images.shape[1:])
+    return apply(images, drawn, policy)
+
+
+def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
+    """Apply the parameters that `augment.draw` returns, on the device.
+
+    Args:
+        images: (n, height, width, channels), raw pixels 0..255.
+        drawn: arrays (n, ...) by name; an operation without an entry is left out.
+        policy: gives fill mode, cval and interpolation order.
+        center: (row, column) about which the geometry turns; None for the middle.
+
+    Returns:
+        float32 tensor of the backend, shape as `images`.
+
+    """
+    images = as_images(images)
+    n = len(images)
+    numbers = {}
+    if _warp.GEOMETRY & drawn.keys():
+        numbers["matrix"] = _draw.matrices(drawn, n, images.shape[1:], center).astype("float32")
+    for name, dtype in _warp.COLOR.items():
+        if name in drawn:
+            numbers[name] = np.asarray(drawn[name], dtype)
+    how = _warp.sampling(get(policy))
+    size = n
+    if _warp.is_compiled():
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        size = _compiled_size((how, dtype, *images.shape[1:], *numbers), n)
+    if size > n:
+        images = _padded(images, size)
+        numbers = {name: _padded(values, size) for name, values in numbers.items()}
+    images = _warp.run(images, numbers, how)
+    return images if size == n else images[:n]
+
+
+_sizes: dict[tuple, set[int]] = {}  # batch sizes compiled so far, by all else that selects code
+_lock = threading.Lock()  # iterators may run several workers
+
+
+def _compiled_size(key: tuple, n: int) -> int:
+    """Choose the size to run n images with: the smallest compiled one that holds them, else n."""
+    with _lock:
+        sizes = _sizes.setdefault(key, set())
+        size = min((known for known in sizes if known >= n), default=n)
+        sizes.add(size)
+    return size
+
+
+def _padded(array, size: int):
+    """Repeat the last row up to `size` rows."""
+    missing = size - len(array)
+    if isinstance(array, np.ndarray):
+        return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
+    return ops.concatenate([array, ops.repeat(array[-1:], missing, axis=0)], axis=0)
+
+
+def as_images(images):
+    """Return images as uint8 or float32; raise a ValueError unless they are (n, h, w, c)."""
+    if not hasattr(images, "shape") or not hasattr(images, "dtype"):
+        images = np.asarray(images)
+    shape = tuple(images.shape)
+    if len(shape) != 4 or not all(shape):
+        raise ValueError(f"images must be (n, height, width, channels), none 0, got shape {shape}")
+    if keras.backend.standardize_dtype(images.dtype) in ("uint8", "float32"):
+        return images
+    return images.astype("float32") if hasattr(images, "astype") else ops.cast(images, "float32")
+
+
+def warn_if_scaled(images) -> None:
+    """Warn of float images in [0, 1], on which ranges in 0..255 units would saturate."""
+    if not isinstance(images, np.ndarray) or images.dtype == np.uint8:
+        return
+    low, high = float(images.min()), float(images.max())
+    if 0 <= low and 0 < high <= 1:
+        warnings.warn(
+            f"images lie in [{low:.3g}, {high:.3g}], but channel shift and brightness are in raw "
+            "pixel values 0..255: multiply the images by 255 and rescale after augmentation",
+            stacklevel=3,
+        )

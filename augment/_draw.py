@@ -1,0 +1,154 @@
+"""Random numbers of a policy as a pure function of (policy, seed, epoch, index).
+
+A counter-based generator: the 64-bit finalizer of SplitMix64 (Steele, Lea, Flood 2014) chained
+over seed, epoch and index gives each image a state; parameter k is the k-th output from it. There
+is no global state, so batch size, order, workers and restarts cannot change a draw.
+"""
+
+import math
+
+import numpy as np
+
+from augment.policy import Policy, get
+
+# Column of each parameter's random number. Fixed, so that switching one operation on or off
+# leaves the draws of the others as they are. A shift has a magnitude and a sign.
+_THETA, _TX, _TY, _SHEAR, _ZX, _ZY = 0, 1, 3, 5, 6, 7
+_FLIP_H, _FLIP_V, _CHANNEL_SHIFT, _BRIGHTNESS, _SHUFFLE, _ORDER = 8, 9, 10, 11, 12, 13
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd
+
+
+def draw(policy, *, seed: int, epoch: int, indices, shape) -> dict[str, np.ndarray]:
+    """Draw the parameters of the images `indices` of `epoch`, on the host.
+
+    Args:
+        policy: a Policy or what `augment.get` takes.
+        seed: whole number; streams of different seeds are unrelated.
+        epoch: counts from 0.
+        indices: numbers (n,) of the images in their data set.
+        shape: (height, width, channels) of one image.
+
+    Returns:
+        Arrays (n, ...) by Keras' names, those only that the policy has: theta and shear (degrees);
+        tx, ty (pixels along columns and rows); zx, zy (factors along columns and rows);
+        flip_horizontal, flip_vertical (bool); channel_shift_intensity; brightness (factor);
+        channel_order (n, channels), the source of each channel.
+
+    """
+    shape = tuple(int(side) for side in shape)
+    if len(shape) != 3:
+        raise ValueError(f"shape must be (height, width, channels), got {shape}")
+    return parameters(get(policy), uniforms(seed, epoch, indices, columns(shape[2])), shape)
+
+
+def columns(channels: int) -> int:
+    """Count the random numbers that one image takes."""
+    return _ORDER + channels
+
+
+def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
+    """Draw the order (n,) in which an epoch visits n images, unrelated to what `draw` returns."""
+    return np.argsort(uniforms(~int(seed), epoch, np.arange(n), 1)[:, 0], kind="stable")
+
+
+def uniforms(seed: int, epoch: int, indices, count: int) -> np.ndarray:
+    """Draw uniform numbers (n, count) in [0, 1), with 53 bits."""
+    indices = np.asarray(indices)
+    if indices.ndim != 1 or (indices.size and not np.issubdtype(indices.dtype, np.integer)):
+        raise ValueError(f"indices must be whole numbers (n,), got {indices.dtype} {indices.shape}")
+    state = np.zeros(1, np.uint64)
+    for word in (int(seed), int(epoch)):
+        state = _mix(state + _GAMMA * np.array([word & 0xFFFFFFFFFFFFFFFF], np.uint64))
+    state = _mix(state + _GAMMA * indices.astype(np.uint64))
+    bits = _mix(state[:, None] + _GAMMA * np.arange(1, count + 1, dtype=np.uint64))
+    return (bits >> np.uint64(11)) * 2.0**-53
+
+
+def _mix(state: np.ndarray) -> np.ndarray:
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
+def parameters(policy: Policy, u, shape: tuple[int, int, int], ops=np) -> dict:
+    """Turn uniform numbers (n, columns) into parameters; `ops` is NumPy or keras.ops."""
+    height, width, channels = shape
+    drawn = {}
+
+    def within(column: int, low: float, high: float):
+        return low + (high - low) * u[:, column]
+
+    if policy.rotation:
+        drawn["theta"] = within(_THETA, -policy.rotation, policy.rotation)
+    if policy.width_shift:
+        drawn["tx"] = _shift(policy.width_shift, width, u[:, _TX], u[:, _TX + 1], ops)
+    if policy.height_shift:
+        drawn["ty"] = _shift(policy.height_shift, height, u[:, _TY], u[:, _TY + 1], ops)
+    if policy.shear:
+        drawn["shear"] = within(_SHEAR, -policy.shear, policy.shear)
+    if policy.zoom != (1.0, 1.0):
+        drawn["zx"] = within(_ZX, *policy.zoom)
+        drawn["zy"] = within(_ZY, *policy.zoom)
+    if policy.horizontal_flip:
+        drawn["flip_horizontal"] = u[:, _FLIP_H] < policy.horizontal_flip
+    if policy.vertical_flip:
+        drawn["flip_vertical"] = u[:, _FLIP_V] < policy.vertical_flip
+    if policy.channel_shift:
+        limit = policy.channel_shift
+        drawn["channel_shift_intensity"] = within(_CHANNEL_SHIFT, -limit, limit)
+    if policy.brightness:
+        drawn["brightness"] = within(_BRIGHTNESS, *policy.brightness)
+    if policy.channel_shuffle:
+        shuffled = u[:, _SHUFFLE, None] < policy.channel_shuffle
+        order = ops.argsort(u[:, _ORDER : _ORDER + channels], axis=1)
+        drawn["channel_order"] = ops.where(shuffled, order, ops.arange(channels, dtype=order.dtype))
+    return drawn
+
+
+def _shift(limit, side: int, magnitude, sign, ops):
+    """Return pixels; the three forms of `limit` are Keras': see Policy.width_shift."""
+    sign = ops.where(sign < 0.5, -1.0, 1.0)
+    if isinstance(limit, tuple):
+        place = ops.floor(magnitude * len(limit))
+        shift = sign * sum(ops.where(place == k, v, 0.0) for k, v in enumerate(limit))
+        return shift * side if max(limit) < 1 else shift
+    if isinstance(limit, int):
+        return sign * ops.floor(magnitude * limit)
+    return (2 * magnitude - 1) * limit * (side if limit < 1 else 1)
+
+
+def matrices(drawn: dict, n, shape, center=None, ops=np):
+    """Compose maps (n, 6) from output to input: row = (a, b, c), column = (d, e, f) of (y, x, 1).
+
+    Rotation, shift, shear and zoom compose as in Keras, R(theta) @ Shift @ Shear @ Zoom about
+    `center` (row, column), by default the middle. Keras' shear matrix, [[1, -sin], [0, cos]], is
+    a second rotation of the row axis, so its product with R has the angle theta + shear. Flips
+    come last, which is an exact change of the output coordinate.
+    """
+    height, width = shape[:2]
+    center_y, center_x = center or ((height - 1) / 2, (width - 1) / 2)
+    zero = ops.zeros((n,))
+
+    def radians(name: str):
+        return drawn.get(name, zero) * (math.pi / 180)
+
+    theta, shear = radians("theta"), radians("shear")
+    tx, ty = drawn.get("tx", zero), drawn.get("ty", zero)
+    zx, zy = drawn.get("zx", zero + 1), drawn.get("zy", zero + 1)
+    cos, sin = ops.cos(theta), ops.sin(theta)
+    x_x, x_y = cos * zx, -ops.sin(theta + shear) * zy
+    y_x, y_y = sin * zx, ops.cos(theta + shear) * zy
+    mirror_x, mirror_y = (
+        drawn.get("flip_horizontal", zero > 1),
+        drawn.get("flip_vertical", zero > 1),
+    )
+    # Output pixel x counts from the center as x - center_x, mirrored as (width - 1 - x) - center_x.
+    sign_x, sign_y = ops.where(mirror_x, -1.0, 1.0), ops.where(mirror_y, -1.0, 1.0)
+    from_x = ops.where(mirror_x, width - 1.0, 0.0) - center_x
+    from_y = ops.where(mirror_y, height - 1.0, 0.0) - center_y
+    constant_x = x_x * from_x + x_y * from_y + cos * tx - sin * ty + center_x
+    constant_y = y_x * from_x + y_y * from_y + sin * tx + cos * ty + center_y
+    return ops.stack(
+        [y_y * sign_y, y_x * sign_x, constant_y, x_y * sign_y, x_x * sign_x, constant_x], axis=1
+    )

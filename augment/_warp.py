@@ -1,0 +1,206 @@
+"""Applies drawn parameters to a batch on the device: one affine warp, then color.
+
+Semantics of Keras' deprecated ImageDataGenerator, which are SciPy's `ndimage.affine_transform`
+for the warp. The code is `keras.ops`; what differs by backend, for speed, is here: compilation
+(XLA on TensorFlow and JAX, eager on torch), the gather, and torch's `grid_sample`.
+"""
+
+import functools
+import typing
+
+import keras
+import numpy as np
+from keras import ops
+
+from augment import _color
+from augment.policy import Policy
+
+GEOMETRY = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
+COLOR = {"channel_shift_intensity": "float32", "brightness": "float32", "channel_order": "int32"}
+
+
+class Sampling(typing.NamedTuple):
+    """The part of a policy that selects compiled code instead of being its input."""
+
+    fill_mode: str = "nearest"
+    cval: float = 0.0
+    order: int = 1
+
+
+def sampling(policy: Policy) -> Sampling:
+    """Select what of `policy` is compiled in."""
+    return Sampling(policy.fill_mode, policy.cval, policy.interpolation_order)
+
+
+def transform(images, numbers: dict, how: Sampling, stage=lambda function: function):
+    """Transform a batch in `keras.ops`, traceable on every backend.
+
+    `stage` may compile a function apart: XLA must not fuse over the borders of the stages.
+    """
+    images = stage(_warp)(images, numbers.get("matrix"), numbers.get("channel_order"), how)
+    # Flips and the order of the channels, done in the warp, commute with what follows.
+    shift, brightness = numbers.get("channel_shift_intensity"), numbers.get("brightness")
+    if shift is not None:
+        images = stage(_color.shift_channels)(images, shift, *stage(_color.extremes)(images))
+    return images if brightness is None else stage(_color.brighten)(images, brightness)
+
+
+def _warp(images, matrix, order, how: Sampling):
+    if matrix is None:
+        images = ops.cast(images, "float32")
+        return images if order is None else _color.order_channels(images, order)
+    height, width, channels = images.shape[1:]
+    y = ops.arange(height, dtype="float32")[None, :, None]
+    x = ops.arange(width, dtype="float32")[None, None, :]
+    m = [matrix[:, k, None, None] for k in range(6)]
+    rows, columns = m[0] * y + m[1] * x + m[2], m[3] * y + m[4] * x + m[5]
+    outside = None
+    if how.fill_mode == "constant":
+        outside = (rows < 0) | (rows > height - 1) | (columns < 0) | (columns > width - 1)
+    rows, columns = _inside(rows, height, how.fill_mode), _inside(columns, width, how.fill_mode)
+    if how.order == 0:
+        rows, columns = ops.floor(rows + 0.5), ops.floor(columns + 0.5)
+    if keras.backend.backend() == "torch":
+        warped = _grid_sample(images, order, rows, columns, how)
+    else:
+        warped = _gather_sample(images, order, rows, columns, how)
+    return warped if outside is None else ops.where(outside[..., None], how.cval, warped)
+
+
+def _inside(coordinate, size: int, fill_mode: str):
+    """Bring source coordinates into [0, size - 1] by the rules of `scipy.ndimage`."""
+    last = size - 1
+    if fill_mode == "reflect":  # half-sample symmetric, period 2 size
+        phase = coordinate + 0.5
+        phase = phase - 2 * size * ops.floor(phase * (0.5 / size))
+        coordinate = (size - 0.5) - ops.abs(phase - size)
+    elif fill_mode == "wrap" and last:  # SciPy's "wrap" has period size - 1
+        periods = ops.floor(ops.abs(coordinate) / last)
+        coordinate = ops.where(
+            coordinate < 0,
+            coordinate + last * (periods + 1),
+            ops.where(coordinate > last, coordinate - last * periods, coordinate),
+        )
+    return ops.clip(coordinate, 0.0, float(last))
+
+
+def _gather_sample(images, order, rows, columns, how: Sampling):
+    """Sample by gathers from a flat table, which XLA fuses into one loop."""
+    height, width = images.shape[1:3]
+    read = _reader(images, order)
+    first = ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None] * (height * width)
+    row, column = ops.floor(rows), ops.floor(columns)
+    top, left = ops.cast(row, "int32"), ops.cast(column, "int32")
+    if how.order == 0:
+        return read(first + top * width + left)
+    right = ops.minimum(left + 1, width - 1)
+    bottom = first + ops.minimum(top + 1, height - 1) * width
+    top = first + top * width
+    down, across = (rows - row)[..., None], (columns - column)[..., None]
+    upper_left, lower_left = read(top + left), read(bottom + left)
+    upper = upper_left + (read(top + right) - upper_left) * across
+    lower = lower_left + (read(bottom + right) - lower_left) * across
+    return upper + (lower - upper) * down
+
+
+def _reader(images, order):
+    """Return a function from pixel numbers (n, h, w) to their float channels (n, h, w, c).
+
+    Up to four uint8 channels travel as one 32-bit word: a third of the gathers. The index is
+    broadcast over the channels before the gather, since XLA on CPU materializes a gather whose
+    result is broadcast, but fuses this one.
+    """
+    channels = images.shape[-1]
+    order = ops.arange(channels, dtype="int32") if order is None else order[:, None, None, :]
+    if keras.backend.standardize_dtype(images.dtype) == "uint8" and channels <= 4:
+        # The fourth channel may set the sign bit: multiply wraps, and the mask below undoes it.
+        places = np.array([1 << 8 * k for k in range(channels)], "uint32").view("int32")
+        words = ops.reshape(ops.sum(ops.cast(images, "int32") * places, axis=-1), (-1,))
+        shape = (*ops.shape(images)[:3], channels)
+
+        def read(index):
+            word = _gather(words, ops.broadcast_to(index[..., None], shape))
+            return ops.cast(ops.bitwise_and(ops.right_shift(word, 8 * order), 255), "float32")
+
+    else:
+        values = ops.reshape(ops.cast(images, "float32"), (-1,))
+
+        def read(index):
+            return _gather(values, index[..., None] * channels + order)
+
+    return read
+
+
+def _gather(table, index):
+    """Return table[index], without the tests of the index that `ops.take` makes."""
+    if keras.backend.backend() == "jax":
+        return table.at[index].get(mode="promise_in_bounds")
+    import tensorflow as tf
+
+    return tf.gather(table, index)
+
+
+def _grid_sample(images, order, rows, columns, how: Sampling):
+    import torch
+
+    height, width = images.shape[1:3]
+    images = ops.cast(images, "float32")
+    images = images if order is None else _color.order_channels(images, order)
+    # With align_corners, -1 and 1 are the middles of the first and the last pixel.
+    grid = torch.stack(
+        [columns * (2 / max(width - 1, 1)) - 1, rows * (2 / max(height - 1, 1)) - 1], dim=-1
+    )
+    mode = "bilinear" if how.order else "nearest"
+    warped = torch.nn.functional.grid_sample(
+        images.permute(0, 3, 1, 2), grid, mode, "border", align_corners=True
+    )
+    return warped.permute(0, 2, 3, 1).contiguous()
+
+
+def is_compiled() -> bool:
+    """Tell whether `run` compiles for each new shape."""
+    return keras.backend.backend() != "torch"
+
+
+def run(images, numbers: dict, how: Sampling):
+    """Run `transform` on host arrays or tensors, compiled where the backend compiles."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        return transform(images, numbers, how, stage=_jitted)
+    if backend == "tensorflow":
+        kind = (tuple(images.shape), keras.backend.standardize_dtype(images.dtype))
+        kinds = tuple((name, v.shape, v.dtype.name) for name, v in numbers.items())
+        return _concrete_function(kind, kinds, how)(images, numbers)
+    import torch
+
+    with torch.no_grad():
+        numbers = {name: ops.convert_to_tensor(values) for name, values in numbers.items()}
+        return transform(ops.convert_to_tensor(images), numbers, how)
+
+
+@functools.cache
+def _jitted(function: typing.Callable) -> typing.Callable:
+    # Stages apart: in one program, XLA on CPU makes the warp part of the reduction to extremes,
+    # in an interpreted fusion that took ten times as long (JAX 0.10.2).
+    import jax
+
+    return jax.jit(function, static_argnames="how" if function is _warp else None)
+
+
+@functools.cache
+def _concrete_function(kind: tuple, kinds: tuple, how: Sampling) -> typing.Callable:
+    # A concrete function and explicit tensors: half the dispatch time of a tf.function.
+    import tensorflow as tf
+
+    @functools.partial(tf.function, jit_compile=True)
+    def program(images, numbers):
+        return transform(images, numbers, how)
+
+    specs = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in kinds}
+    compiled = program.get_concrete_function(tf.TensorSpec(*kind), specs)
+
+    def call(images, numbers):
+        tensors = {name: tf.convert_to_tensor(values) for name, values in numbers.items()}
+        return compiled(tf.convert_to_tensor(images), tensors)
+
+    return call

@@ -1,0 +1,305 @@
+"""ImageDataGenerator: Keras' deprecated interface on the compiled batch transformation."""
+
+import dataclasses
+import functools
+import itertools
+import os
+import secrets
+import typing
+import warnings
+
+import keras
+import numpy as np
+
+from augment import _apply, _draw, _warp
+from augment._iterators import ArrayIterator, DirectoryIterator
+from augment.policy import Policy
+
+
+@dataclasses.dataclass(eq=False)
+class ImageDataGenerator:
+    """Batches of augmented images with the arguments, order and semantics of Keras' own.
+
+    Order: affine (rotation, shift, shear, zoom), channel shift, flips, brightness, channel
+    shuffle, `preprocessing_function`, `rescale`, samplewise, featurewise, ZCA. Ranges are in raw
+    pixel values, so images come in 0..255 and `rescale` follows. Equal to Keras' generator for
+    equal parameters, except that brightness does not round to whole grey levels and clips to
+    0..255. As there, `height_shift_range` moves along the columns, `width_shift_range` along the
+    rows, and images that are not square turn about (width / 2, height / 2) (Keras issue 17398);
+    `augment.Policy` has both the right way round.
+
+    Random numbers are a function of (seed, epoch, index of the image), not of NumPy's global state.
+
+    Args:
+        featurewise_center: subtract the mean of each channel over the data given to `fit`.
+        samplewise_center: subtract each image's mean.
+        featurewise_std_normalization: divide by the standard deviation of each channel.
+        samplewise_std_normalization: divide by each image's standard deviation.
+        zca_whitening: whiten with the matrix that `fit` computes.
+        zca_epsilon: added to the singular values.
+        rotation_range: degrees.
+        width_shift_range: float below 1: fraction; float: pixels; int n: whole pixels below n;
+            list: its values; all with either sign.
+        height_shift_range: as `width_shift_range`.
+        brightness_range: (low, high) of a factor.
+        shear_range: degrees.
+        zoom_range: (low, high), or z for (1 - z, 1 + z).
+        channel_shift_range: 0..255.
+        fill_mode: "nearest", "reflect", "wrap" or "constant".
+        cval: pixel value outside of the image for "constant".
+        horizontal_flip: flip half of the images left-right.
+        vertical_flip: flip half of the images upside down.
+        rescale: factor, after all augmentation.
+        preprocessing_function: takes and returns one image (h, w, c), after augmentation.
+        data_format: "channels_last" only.
+        validation_split: share of the images that `subset="validation"` selects.
+        interpolation_order: 0 or 1.
+        dtype: of the batches.
+        channel_shuffle: share of the images whose channels are put in random order; not in Keras.
+        seed: for iterators and transforms that are given none; by default a random one.
+
+    Raises:
+        ValueError: a range is wrong, or `data_format` is "channels_first".
+
+    """
+
+    featurewise_center: bool = False
+    samplewise_center: bool = False
+    featurewise_std_normalization: bool = False
+    samplewise_std_normalization: bool = False
+    zca_whitening: bool = False
+    zca_epsilon: float = 1e-6
+    rotation_range: float = 0
+    width_shift_range: float | int | typing.Sequence[float] = 0.0
+    height_shift_range: float | int | typing.Sequence[float] = 0.0
+    brightness_range: tuple[float, float] | None = None
+    shear_range: float = 0.0
+    zoom_range: float | tuple[float, float] = 0.0
+    channel_shift_range: float = 0.0
+    fill_mode: str = "nearest"
+    cval: float = 0.0
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+    rescale: float | None = None
+    preprocessing_function: typing.Callable[[np.ndarray], np.ndarray] | None = None
+    data_format: str | None = None
+    validation_split: float = 0.0
+    interpolation_order: int = 1
+    dtype: str | None = None
+    channel_shuffle: float = 0.0
+    seed: int | None = None
+
+    def __post_init__(self):
+        self.data_format = self.data_format or keras.config.image_data_format()
+        if self.data_format != "channels_last":
+            raise ValueError(
+                f"data_format {self.data_format!r}: only 'channels_last', (n, h, w, c), is "
+                "supported; transpose the images"
+            )
+        if self.validation_split and not 0 < self.validation_split < 1:
+            raise ValueError(f"validation_split must lie in (0, 1), got {self.validation_split}")
+        self.dtype = self.dtype or keras.config.floatx()
+        if self.seed is None:
+            self.seed = secrets.randbits(63)
+        for name in ("mean", "std", "zca_whitening_matrix"):
+            setattr(self, name, None)  # computed by fit, under Keras' names
+        self._imply("zca_whitening", "featurewise_center", True)
+        self._imply("zca_whitening", "featurewise_std_normalization", False)
+        self._imply("featurewise_std_normalization", "featurewise_center", True)
+        self._imply("samplewise_std_normalization", "samplewise_center", True)
+        self._calls = itertools.count()
+        self.policy()  # rejects wrong ranges now, not in the first batch
+
+    def _imply(self, name: str, other: str, value: bool) -> None:
+        if getattr(self, name) and getattr(self, other) is not value:
+            setattr(self, other, value)
+            warnings.warn(f"{name} sets {other} to {value}", stacklevel=4)
+
+    def policy(self) -> Policy:
+        """Return the random part as a Policy, width and height exchanged (see the class)."""
+        zoom = self.zoom_range
+        if not isinstance(zoom, (tuple, list)):
+            zoom = (1 - zoom, 1 + zoom)
+        shifts = (self.height_shift_range, self.width_shift_range)
+        width_shift, height_shift = (
+            shift.tolist() if isinstance(shift, np.ndarray) else shift for shift in shifts
+        )
+        return Policy(
+            rotation=self.rotation_range,
+            width_shift=width_shift,
+            height_shift=height_shift,
+            shear=self.shear_range,
+            zoom=zoom,
+            channel_shift=self.channel_shift_range,
+            horizontal_flip=0.5 if self.horizontal_flip else 0.0,
+            vertical_flip=0.5 if self.vertical_flip else 0.0,
+            brightness=self.brightness_range,
+            channel_shuffle=self.channel_shuffle,
+            fill_mode=self.fill_mode,
+            cval=self.cval,
+            interpolation_order=self.interpolation_order,
+        )
+
+    def flow(
+        self, x, y=None, batch_size=32, shuffle=True, sample_weight=None, seed=None, **options
+    ) -> ArrayIterator:
+        """Iterate over arrays, as `model.fit` takes it on every backend.
+
+        Args:
+            x: images (n, h, w, c), raw pixels 0..255; uint8 takes a quarter of the memory.
+            y: labels (n, ...), or None.
+            batch_size: the last batch of an epoch may be smaller.
+            shuffle: new order each epoch.
+            sample_weight: (n,), or None.
+            seed: of order and augmentation; by default the generator's.
+            **options: `subset` ("training" or "validation") and `ignore_class_split`; `epoch`,
+                the epoch to start from when training is resumed; `save_to_dir`, `save_prefix`,
+                `save_format` write the augmented images.
+
+        Raises:
+            ValueError: `x` is not (n, h, w, c), or lengths differ.
+
+        """
+        options = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed, **options}
+        return ArrayIterator(self, x, y, sample_weight, **options)
+
+    def flow_from_directory(
+        self,
+        directory: str | os.PathLike,
+        target_size: tuple[int, int] = (256, 256),
+        color_mode: str = "rgb",
+        classes: typing.Sequence[str] | None = None,
+        class_mode: str | None = "categorical",
+        batch_size: int = 32,
+        **options,
+    ) -> DirectoryIterator:
+        """Iterate over a folder with one folder of images per class.
+
+        Args:
+            directory: that folder.
+            target_size: (height, width) to which images are resized.
+            color_mode: "rgb", "rgba" or "grayscale".
+            classes: names of the class folders; by default all, sorted.
+            class_mode: labels as "categorical" (one-hot), "sparse", "binary", "input" (the batch
+                itself) or None.
+            batch_size: the last batch of an epoch may be smaller.
+            **options: `shuffle`, `seed`, `epoch`, `subset`, `save_to_dir`, `save_prefix`,
+                `save_format` as in `flow`; `interpolation`, `keep_aspect_ratio` and
+                `follow_links` as in Keras.
+
+        Raises:
+            ValueError: no images, an unreadable one (named), or an unknown mode.
+
+        """
+        read = functools.partial(
+            keras.utils.load_img,
+            color_mode=color_mode,
+            target_size=tuple(target_size),
+            interpolation=options.pop("interpolation", "nearest"),
+            keep_aspect_ratio=options.pop("keep_aspect_ratio", False),
+        )
+        options["batch_size"] = batch_size
+        return DirectoryIterator(self, directory, read, classes, class_mode, **options)
+
+    def fit(self, x, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
+        """Compute `mean`, `std` and `zca_whitening_matrix` from sample images.
+
+        Args:
+            x: (n, h, w, c), raw pixels 0..255; `rescale` is applied to them.
+            augment: on augmented images; unlike in Keras, augmentation comes before `rescale`,
+                as in the batches.
+            rounds: passes of augmentation over `x`.
+            seed: of the augmentation; by default the generator's.
+
+        """
+        x = _apply.as_images(np.asarray(x))
+        if augment:
+            seed = self.seed if seed is None else seed
+            indices = np.arange(len(x))
+            x = np.concatenate([self.augment(x, indices, e, seed) for e in range(rounds)])
+        x = np.array(x, self.dtype)
+        if self.rescale:
+            x *= self.rescale
+        if self.featurewise_center:
+            self.mean = x.mean(axis=(0, 1, 2), keepdims=True)[0]
+            x -= self.mean
+        if self.featurewise_std_normalization:
+            self.std = x.std(axis=(0, 1, 2), keepdims=True)[0]
+            x /= self.std + 1e-6
+        if self.zca_whitening:
+            flat = x.reshape(len(x), -1)
+            u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
+            self.zca_whitening_matrix = (u * (np.sqrt(len(x)) / (s + self.zca_epsilon))) @ u.T
+
+    def augment(self, images, indices, epoch: int, seed: int) -> np.ndarray:
+        """Apply the random part to images (n, h, w, c), numbers `indices` of their data set."""
+        height, width, channels = images.shape[1:]
+        drawn = _draw.draw(
+            self.policy(), seed=seed, epoch=epoch, indices=indices, shape=(width, height, channels)
+        )
+        return self._apply(images, drawn)
+
+    def _apply(self, images, drawn: dict) -> np.ndarray:
+        center = ((images.shape[2] - 1) / 2, (images.shape[1] - 1) / 2)
+        return keras.ops.convert_to_numpy(_apply.apply(images, drawn, self.policy(), center))
+
+    def standardize(self, x) -> np.ndarray:
+        """Apply the part that is not random to an image (h, w, c) or a batch; `x` is kept."""
+        x = np.array(x, self.dtype)
+        batch = x[None] if x.ndim == 3 else x
+        if self.preprocessing_function:
+            batch = np.stack([self.preprocessing_function(image) for image in batch])
+            batch = batch.astype(self.dtype, copy=False)
+        if self.rescale:
+            batch *= self.rescale
+        if self.samplewise_center:
+            batch -= batch.mean(axis=(1, 2, 3), keepdims=True)
+        if self.samplewise_std_normalization:
+            batch /= batch.std(axis=(1, 2, 3), keepdims=True) + 1e-6
+        if self.featurewise_center and self._fitted("mean"):
+            batch -= self.mean
+        if self.featurewise_std_normalization and self._fitted("std"):
+            batch /= self.std + 1e-6
+        if self.zca_whitening and self._fitted("zca_whitening_matrix"):
+            flat = batch.reshape(len(batch), -1) @ self.zca_whitening_matrix
+            batch = flat.reshape(batch.shape).astype(self.dtype, copy=False)
+        return batch[0] if x.ndim == 3 else batch
+
+    def _fitted(self, name: str) -> bool:
+        if getattr(self, name) is None:
+            warnings.warn(f"{name} is not known: call fit(images) first", stacklevel=4)
+        return getattr(self, name) is not None
+
+    def get_random_transform(self, img_shape, seed: int | None = None) -> dict:
+        """Draw parameters for one image of shape (h, w, c), by Keras' names.
+
+        Without a seed, each call gives the next ones of the generator's seed.
+        """
+        height, width, channels = img_shape
+        index = next(self._calls) if seed is None else 0
+        drawn = _draw.draw(
+            self.policy(),
+            seed=self.seed if seed is None else seed,
+            epoch=0,
+            indices=[index],
+            shape=(width, height, channels),
+        )
+        missing = {"theta": 0, "tx": 0, "ty": 0, "shear": 0, "zx": 1, "zy": 1}
+        missing |= {"flip_horizontal": False, "flip_vertical": False}
+        missing |= {"channel_shift_intensity": None, "brightness": None, "channel_order": None}
+        return {
+            name: drawn[name][0].tolist() if name in drawn else missing[name] for name in missing
+        }
+
+    def apply_transform(self, x, transform_parameters: dict) -> np.ndarray:
+        """Apply parameters, by Keras' names, to one image (h, w, c); unknown names raise."""
+        unknown = transform_parameters.keys() - _warp.GEOMETRY - _warp.COLOR.keys()
+        if unknown:
+            known = sorted({*_warp.GEOMETRY, *_warp.COLOR})
+            raise ValueError(f"unknown transform parameter {sorted(unknown)}: known are {known}")
+        drawn = {k: np.array([v]) for k, v in transform_parameters.items() if v is not None}
+        return self._apply(np.asarray(x)[None], drawn)[0].astype(self.dtype, copy=False)
+
+    def random_transform(self, x, seed: int | None = None) -> np.ndarray:
+        """Transform one image (h, w, c) at random."""
+        return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
