@@ -176,6 +176,7 @@ def evaluate(
 def report(
     runs: Annotated[list[pathlib.Path], typer.Argument(help="run folders, or folders of them")],
     out: Annotated[pathlib.Path, typer.Option(help="HTML file")] = pathlib.Path("report.html"),
+    plots: Annotated[bool, typer.Option("--plots", help="every figure as PNG as well")] = False,
 ) -> None:
     """Write one self-contained HTML page about finished runs.
 
@@ -193,7 +194,7 @@ def report(
         for row in recipe.rows(paper).values()
         if row.expect
     }
-    console.print(f"wrote [bold]{reports.report(folders, out, rows=rows)}[/]")
+    console.print(f"wrote [bold]{reports.report(folders, out, rows=rows, plots=plots)}[/]")
 
 
 @app.command()

@@ -200,7 +200,7 @@ def summary(
         **scores,
         "epochs": len(history),
         "best_epoch": best["epoch"],
-        "seconds": sum(seconds),
+        "seconds": sum(seconds) + sum(line.get("members_seconds", 0) for line in history),
         "seconds_per_epoch": float(np.median(seconds)),
         "images_per_second": float(np.median([line["images_per_second"] for line in history])),
         "parameters": parameters,

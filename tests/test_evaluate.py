@@ -13,8 +13,6 @@ from experiments.datasets import Dataset, Split
 from experiments.evaluate import accuracy, evaluate, model_file, predict_probs, write_outputs
 from experiments.predict import predict
 
-# Keras 3.15 under NumPy 2 on TensorFlow, whenever a model is saved.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 NAMES = ("goldfish, Carassius auratus", "monarch", "school bus [yellow]", "lemon")
 RNG = np.random.default_rng(0)
