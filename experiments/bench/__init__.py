@@ -1,0 +1,72 @@
+"""Speed, measured as ratios: all cases side by side in one run, medians after a warm-up.
+
+Each module has `run(**options) -> list[dict]`, one row per case.
+"""
+
+import csv
+import importlib
+import io
+import pathlib
+import statistics
+import time
+from collections.abc import Callable
+
+from experiments import _files
+
+BENCHES = ("augment", "stack")
+
+
+def main(what: str, *, out: pathlib.Path | None, repeats: int, console) -> None:
+    """Run the bench `what`, print its table, and write it to the CSV file `out` if given."""
+    if what not in BENCHES:
+        raise ValueError(f"there is no bench {what!r}: choose one of {', '.join(BENCHES)}")
+    rows = importlib.import_module(f"experiments.bench.{what}").run(repeats=repeats)
+    print_rows(rows, console)
+    if out is not None:
+        write_csv(rows, out)
+        console.print(f"written to {out}")
+
+
+def side_by_side(
+    cases: dict[str, Callable[[], object]], *, repeats: int, warmup: int = 2, limit: float = 20
+) -> dict[str, float]:
+    """Return the median seconds of each case, timed in turns so that all see the same machine.
+
+    A case that has taken `limit` seconds in all is not repeated further.
+    """
+    for _ in range(warmup):
+        for case in cases.values():
+            case()
+    seconds = {name: [] for name in cases}
+    for _ in range(repeats):
+        for name, case in cases.items():
+            if sum(seconds[name]) > limit:
+                continue
+            start = time.perf_counter()
+            case()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def print_rows(rows: list[dict], console) -> None:
+    """Print rows as a table, numbers to four digits."""
+    from rich.table import Table
+
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+    console.print(table)
+
+
+def write_csv(rows: list[dict], path: pathlib.Path) -> None:
+    """Write rows with where and when they were measured, atomically."""
+    from experiments import train
+
+    found = train.environment()
+    versions = " ".join(f"{name} {version}" for name, version in found["versions"].items())
+    where = {name: found[name] for name in ("device", "cores", "date", "command")}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*rows[0], *where, "versions"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, **where, "versions": versions} for row in rows)
+    _files.write_text(pathlib.Path(path), text.getvalue())
