@@ -13,7 +13,6 @@ from experiments.datasets import Dataset, Split
 from experiments.evaluate import accuracy, evaluate, model_file, predict_probs, write_outputs
 from experiments.predict import predict
 
-
 NAMES = ("goldfish, Carassius auratus", "monarch", "school bus [yellow]", "lemon")
 RNG = np.random.default_rng(0)
 
