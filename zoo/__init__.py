@@ -75,8 +75,7 @@ def build(
         overrides[spec.head_dropout] = dropout
     stem = _chosen_stem(name, spec, stem, shape)
     spec = dataclasses.replace(spec, stem=stem, **_checked_overrides(name, spec, overrides))
-    if weights is not None:
-        weights = _weights.check(weights, name)
+    source = None if weights is None else _weights.read(weights, name)
 
     import keras
 
@@ -87,8 +86,8 @@ def build(
             classifier_activation or "linear", dtype="float32", name="probs"
         )(outputs)
     model = keras.Model(inputs, outputs, name=model_name or name)
-    if weights is not None:
-        _weights.restore(model, weights, spec.head)
+    if source is not None:
+        _weights.restore(model, source, spec.head)
     return model
 
 

@@ -151,13 +151,13 @@ def _host_variance_scaling():
             fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
             deviation = math.sqrt(self.scale / fans[self.mode])
             if self.distribution == "uniform":
-                limit = math.sqrt(3) * deviation
-                return keras.ops.convert_to_tensor(rng.uniform(-limit, limit, shape), dtype)
-            draw = rng.standard_normal(shape, dtype="float32")
-            if self.distribution == "truncated_normal":  # to two deviations, which shrinks it
-                deviation /= 0.87962566103423978
+                draw = math.sqrt(3) * (2 * rng.random(shape, dtype="float32") - 1)
+            else:
+                draw = rng.standard_normal(shape, dtype="float32")
+            if self.distribution == "truncated_normal":  # at two deviations, which shrinks them
                 while (out := abs(draw) > 2).any():
                     draw[out] = rng.standard_normal(out.sum(), dtype="float32")
+                draw /= 0.87962566103423978
             return keras.ops.convert_to_tensor(deviation * draw, dtype)
 
     return VarianceScaling

@@ -1,7 +1,9 @@
 """Weights into built models: saved files, and tensors under the names of a reference."""
 
+import io
 import pathlib
 import warnings
+import zipfile
 from typing import NamedTuple
 
 from zoo import _families
@@ -46,44 +48,52 @@ def load_state_dict(model, tensors):
     return model
 
 
-def check(weights, name: str) -> str:
-    """Return the `weights` of `build` as `restore` takes them; ValueError if there are none."""
-    weights = str(weights)
-    if weights == "timm":
+class Source(NamedTuple):
+    """Tensors of a file, by layer and number if Keras saved it, else under reference names."""
+
+    label: str
+    saved: bool
+    tensors: dict
+
+
+def read(weights, name: str) -> Source:
+    """Read what `weights` of `build` means for a model; ValueError if there is no such thing."""
+    label = str(weights)
+    if label == "timm":
         known = _families.info(name).weights
         if not known:
             raise ValueError(f"weights='timm': timm has none for {name}; give a file or None.")
-        return known[0]
-    if weights.startswith("timm:"):
-        return weights
-    return str(_existing(weights, SUFFIXES, fix="Or give 'timm', 'timm:<name>' or None."))
+        label = known[0]
+    if label.startswith("timm:"):
+        return Source(label, False, _read_safetensors(_download(label.removeprefix("timm:"))))
+    path = _existing(label, SUFFIXES, fix="Or give 'timm', 'timm:<name>' or None.")
+    saved = path.suffix != ".safetensors"
+    return Source(label, saved, _read_saved(path) if saved else _read_safetensors(path))
 
 
-def restore(model, weights: str, head: str) -> None:
-    """Fill a new model from what `check` returned; `head` is the classifier's reference name.
+def restore(model, source: Source, head: str) -> None:
+    """Fill a new model; `head` is the name of the classifier in its reference.
 
-    Where the tensors are for other classes, the classifier stays as it is, and a warning says so.
+    Where the source is for other classes, the classifier stays as it is, and a warning says so.
     """
-    if weights.endswith((".keras", ".weights.h5")):
-        return _restore_saved(model, weights)
-    path = _download(weights.removeprefix("timm:")) if weights.startswith("timm:") else weights
-    tensors, slots = _read_safetensors(path), _slots(model, head)
-    ours, theirs = (
-        side[f"{head}.weight"].shape[0] if f"{head}.weight" in side else 0
-        for side in (slots, tensors)
-    )
-    if ours and theirs and ours != theirs:
-        warnings.warn(
-            f"{weights} has {theirs} classes, {model.name} has {ours}: its classifier is left "
-            "fresh, all other weights are read.",
-            stacklevel=3,
-        )
-    if ours != theirs:
-        slots, tensors = (
-            {key: value for key, value in side.items() if key.rpartition(".")[0] != head}
-            for side in (slots, tensors)
+    if source.saved:
+        head, slots = "logits", _saved_slots(model)
+    else:
+        slots = _slots(model, head)
+    tensors = source.tensors
+    theirs, ours = _classes(tensors, head), _classes(slots, head)
+    if theirs != ours:
+        tensors, slots = (
+            {name: x for name, x in side.items() if name.rpartition(".")[0] != head}
+            for side in (tensors, slots)
         )
     _fill(model, tensors, slots)
+    if ours not in (0, theirs):
+        warnings.warn(
+            f"{source.label} is for {theirs or 'no'} classes and {model.name} for {ours}: its "
+            "classifier is left fresh, all other weights are read.",
+            stacklevel=3,
+        )
 
 
 class _Slot(NamedTuple):
@@ -105,9 +115,25 @@ def _slots(model, head: str) -> dict[str, _Slot]:
     for layer in model.layers:
         prefix = head if layer.name == "logits" else layer.name.replace("-", ".")
         for variable in layer.weights:
-            axes = AXES[type(layer).__name__] if variable.name == "kernel" else None
-            slots[f"{prefix}.{PARTS[variable.name]}"] = _Slot(variable, axes)
+            axes = AXES.get(type(layer).__name__) if variable.name == "kernel" else None
+            part = PARTS.get(variable.name, variable.name)
+            slots[f"{prefix}.{part}"] = _Slot(variable, axes)
     return slots
+
+
+def _saved_slots(model) -> dict[str, _Slot]:
+    """Map layer and number of each variable, as `_read_saved` names them, to its place."""
+    return {
+        f"{layer.name}.{i}": _Slot(variable, None)
+        for layer in model.layers
+        for i, variable in enumerate(layer.weights)
+    }
+
+
+def _classes(tensors, head: str) -> int:
+    """Count the classes by the classifier's bias; 0 where there is no classifier."""
+    biases = [x for k, x in tensors.items() if k.rpartition(".")[0] == head and len(x.shape) == 1]
+    return biases[0].shape[0] if biases else 0
 
 
 def _head_in(tensors, model) -> str:
@@ -124,12 +150,13 @@ def _fill(model, tensors, slots) -> None:
     import numpy as np
 
     tensors = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
-    first = next((name for name, slot in slots.items() if slot.axes), None)
+    first = next((name for name, slot in slots.items() if len(slot.shape) == 4), None)
     values, misshapen = {}, []
     for name in slots.keys() & tensors.keys():
         value, slot = np.asarray(tensors[name]), slots[name]
-        if name == first and value.ndim == 4 and value.shape[1] == 3 and slot.shape[1] == 1:
-            value = value.sum(axis=1, keepdims=True)
+        channel = 1 if slot.axes else 2
+        if name == first and value.shape[channel:][:1] == (3,) and slot.shape[channel] == 1:
+            value = value.sum(axis=channel, keepdims=True)
         if _untrailed(value.shape) != _untrailed(slot.shape):
             misshapen.append(f"{name} {value.shape} instead of {slot.shape}")
             continue
@@ -163,11 +190,25 @@ def _existing(path, suffixes: tuple[str, ...], fix: str) -> pathlib.Path:
     return path
 
 
-def _restore_saved(model, path: str) -> None:
+def _read_saved(path: pathlib.Path) -> dict:
+    """Read a file that Keras saved, by the names of its layers.
+
+    Keras' own loader goes by the order of layers: it takes files of networks that are laid out
+    alike, and warns of weights that it did read where the files differ in dropout alone.
+    """
+    import h5py
+
     try:
-        model.load_weights(path)
-    except Exception as error:  # as in `load`
-        raise ValueError(f"{path} does not hold the weights of {model.name}: {error}") from error
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+        else:
+            file = h5py.File(path)
+        with file:
+            saved = [layer["vars"] for layer in file["layers"].values() if "vars" in layer]
+            return {f"{x.attrs['name']}.{i}": x[i][()] for x in saved for i in x}
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read as weights that Keras saved: {error}") from error
 
 
 def _read_safetensors(path) -> dict:

@@ -156,11 +156,12 @@ def _bottleneck(x, row, stride, spec, name):
 
 def _ghost(x, width, name, relu):
     """(h, w, c) -> (h, w, width); all widths are multiples of four, so the halves are equal."""
-    activate = layers.ReLU if relu else layers.Identity
     primary = conv(x, width // 2, 1, name=f"{name}.primary_conv.0")
-    primary = activate()(norm(primary, f"{name}.primary_conv.1"))
+    primary = norm(primary, f"{name}.primary_conv.1")
+    primary = layers.ReLU()(primary) if relu else primary
     cheap = depthwise(primary, 3, name=f"{name}.cheap_operation.0")
-    cheap = activate()(norm(cheap, f"{name}.cheap_operation.1"))
+    cheap = norm(cheap, f"{name}.cheap_operation.1")
+    cheap = layers.ReLU()(cheap) if relu else cheap
     return layers.Concatenate()([primary, cheap])
 
 

@@ -93,6 +93,10 @@ VARIANTS = {
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
+    if len(spec.filters) != len(spec.kernels):
+        raise ValueError(
+            f"filters={spec.filters} and kernels={spec.kernels} must be of one length: give both."
+        )
     x = normalize(inputs, spec)
     slot = 0  # the reference numbers every module, dropout of rate zero included
     last = len(spec.filters)

@@ -1,0 +1,622 @@
+"""The zoo: counts, numbers of the references, and contracts that hold for every network."""
+
+import functools
+import json
+import pathlib
+import subprocess
+import sys
+import types
+import zlib
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo import _families, _weights
+
+# TensorFlow 2.21 has not followed NumPy 2.4 yet: every conversion of a variable warns.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+NAMES = zoo.list_models()
+# The smallest network of each architecture, with what makes it smaller still.
+SMALLEST = {
+    family: min(
+        (name for name in NAMES if zoo.info(name).family == family),
+        key=lambda name: zoo.info(name).parameters,
+    )
+    for family in _families.FAMILIES
+}
+SMALLER = {"alphanet": {"filters": (8, 16, 16, 32, 32), "dense": 64, "dense_dropout": 0.0}}
+STEMMED = [f for f, name in SMALLEST.items() if _families.find(name)[1].stem is not None]
+# Rows of the papers' tables that share a network of the reference.
+ALIASES = {
+    "alphanet_v4b": "alphanet_v4",
+    "alphanet_v4c": "alphanet_v4",
+    "bravonet_v2": "bravonet",
+    "bravonet_v3": "bravonet",
+}
+GOLDEN = pathlib.Path(__file__).parents[2] / "shared" / "reference" / "golden"
+
+
+@functools.cache
+def small(family):
+    """Smallest network of a family for ten classes of 32x32 images, untrained, dropout off."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+    options = {"dropout": 0.0, "classes": 10, "input_shape": (32, 32, 3)}
+    return zoo.build(SMALLEST[family], **options, **SMALLER.get(family, {}))
+
+
+def images(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype="uint8")
+
+
+def state_of(model, head):
+    """Read the tensors of a model under its reference's names, in PyTorch's layouts."""
+    import keras
+
+    state = {}
+    for name, slot in _weights._slots(model, head).items():
+        value = keras.ops.convert_to_numpy(slot.variable.value)
+        state[name] = value.transpose(np.argsort(slot.axes)) if slot.axes else value
+    return state
+
+
+def rule(name, shape):
+    """Fill a tensor by the rule of the golden files."""
+    draw = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    if name.endswith("running_var"):
+        draw = 1 + 0.1 * abs(draw)
+    elif name.endswith((".bias", "running_mean")):
+        draw = 0.1 * draw
+    elif len(shape) == 1:
+        draw = 1 + 0.1 * draw
+    else:
+        draw = draw / np.sqrt(np.prod(shape[1:]))
+    return draw.astype("float32")
+
+
+# The catalog
+
+
+def test_catalog_needs_no_keras():
+    code = (
+        "import sys, zoo; zoo.info(zoo.list_models()[0]); "
+        "assert not {'keras', 'tensorflow', 'jax', 'torch', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_architecture_file_has_its_line():
+    files = {p.stem for p in pathlib.Path(zoo.__file__).parent.glob("[!_]*.py")}
+    assert files == set(_families.FAMILIES)
+
+
+def test_list_models_takes_patterns():
+    assert zoo.list_models("ghostnet_1*") == ["ghostnet_100", "ghostnet_130"]
+    assert zoo.list_models("*") == sorted(NAMES)
+    assert zoo.list_models("nothing") == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_info_equals_the_reference(name, reference):
+    facts, info = reference.get(ALIASES.get(name, name)), zoo.info(name)
+    assert info.name == name and info.paper and info.source
+    if name == "bravonet_v1":  # 72 pixels are in no reference file: the built model is the check
+        facts = {**reference["bravonet"], "input": [72, 72, 3], "macs": info.macs}
+    assert info.parameters == facts["params"]["trainable"]
+    assert info.macs == facts["macs"]
+    assert info.input_shape == tuple(facts["input"])
+    assert info.classes == facts["classes"]
+
+
+def test_rows_that_differ_by_seed_say_so():
+    assert "seed" in zoo.info("alphanet_v4b").notes
+    assert "seed" in zoo.info("alphanet_v4c").notes
+
+
+# Counts
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reference_network(name, reference):
+    """Counts at the reference shape, and the taps."""
+    model, info = zoo.build(name), zoo.info(name)
+    assert zoo.profile(model) == (info.parameters, info.macs)
+    facts = reference[ALIASES.get(name, "bravonet" if name == "bravonet_v1" else name)]
+    assert model.count_params() == facts["params"]["total"]
+    assert model.name == name
+    assert model.input_shape == (None, *info.input_shape)
+    assert model.output_shape == (None, info.classes)
+    assert model.output is model.get_layer("probs").output
+    assert len(model.get_layer("pooled").output.shape) == 2
+    assert model.get_layer("logits").output.shape == model.output_shape
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_counts_at_other_shapes(name, reference):
+    """The reference's counts for other sizes and classes, under the paper's stem."""
+    options = {} if _families.find(name)[1].stem is None else {"stem": "imagenet"}
+    for facts in reference.get(ALIASES.get(name, name), {}).get("at", []):
+        width = {"head_width": facts["out_channels"]} if "out_channels" in facts else {}
+        options |= {"input_shape": facts["input"], "classes": facts["classes"]}
+        model = zoo.build(name, **options, **width)
+        assert zoo.profile(model) == (facts["trainable"], facts["macs"]), facts["source"]
+        assert model.count_params() == facts["total"], facts["source"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_smallest_and_largest_images(name):
+    smaller = SMALLER.get(zoo.info(name).family, {})  # AlphaNet flattens: 0.8 GB at 224 pixels
+    for shape in ((28, 28, 1), (224, 224, 3)):
+        model = zoo.build(name, input_shape=shape, classes=7, **smaller)
+        assert model.output_shape == (None, 7)
+        assert 0 not in model.get_layer("pooled").input.shape
+
+
+def test_profile_counts_members_of_a_stack(reference):
+    import keras
+
+    image = keras.Input((64, 64, 3))
+    members = [zoo.build("alphanet_v4", model_name=f"m{i}") for i in range(3)]
+    x = keras.layers.Concatenate()([member(image) for member in members])
+    for _ in range(3):
+        x = keras.layers.LeakyReLU(0.1)(keras.layers.Dense(512)(x))
+    stack = keras.Model(image, keras.layers.Dense(200, "softmax")(x))
+    facts = reference["alphastack"]
+    learned = 3 * zoo.info("alphanet_v4").parameters + facts["params"]["trainable"]
+    assert zoo.profile(stack) == (learned, facts["macs"])
+
+
+def test_profile_needs_fixed_sizes():
+    import keras
+
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, keras.layers.Conv2D(4, 3)(image))
+    with pytest.raises(ValueError, match="input_shape"):
+        zoo.profile(model)
+
+
+# Numbers of the references
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("name", sorted({p.stem for p in GOLDEN.glob("*.json")} & set(NAMES)))
+def test_golden_logits(name, shared):
+    golden = json.loads((shared / "reference" / "golden" / f"{name}.json").read_text())
+    options = {} if _families.find(name)[1].stem is None else {"stem": "imagenet"}
+    model = zoo.build(
+        name,
+        input_shape=(*golden["image"], 3),
+        classes=golden["classes"],
+        classifier_activation=None,
+        mean=golden["mean"],
+        std=golden["std"],
+        **options,
+    )
+    zoo.load_state_dict(model, {tensor: rule(tensor, shape) for tensor, shape in golden["tensors"]})
+    image = np.random.RandomState(182).randint(0, 256, (1, *golden["image"], 3)).astype("uint8")
+    ours, theirs = model.predict(image, verbose=0)[0], np.ravel(golden["logits"])
+    # The bound that the golden files set; float32 itself gives 1e-6.
+    assert np.linalg.norm(ours - theirs) < 1e-3 * np.linalg.norm(theirs)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("name", ["ghostnet_050", "ghostnet_130", "resnet34"])
+def test_equals_timm(name):
+    torch = pytest.importorskip("torch")
+    timm = pytest.importorskip("timm", exc_type=ImportError)
+    theirs = timm.create_model(name).eval()
+    shapes = {k: tuple(v.shape) for k, v in theirs.state_dict().items() if v.ndim}
+    state = {k: rule(k, shape) for k, shape in shapes.items()}
+    theirs.load_state_dict({k: torch.tensor(v) for k, v in state.items()}, strict=False)
+    model = zoo.build(name, input_shape=(96, 64, 3), stem="imagenet", classifier_activation=None)
+    zoo.load_state_dict(model, state)
+    image = images(1, 96, 64, 3)
+    spec = _families.find(name)[1]
+    pixels = ((image / 255 - spec.mean) / spec.std).astype("float32").transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        expected = theirs(torch.tensor(pixels)).numpy()
+    ours = model.predict(image, verbose=0)
+    assert np.linalg.norm(ours - expected) < 1e-3 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors"),
+    {
+        "ghostnet_cars": {
+            "features.0.0.weight": (16, 3, 3, 3),
+            "features.4.conv.1.0.weight": (72, 1, 5, 5),
+            "features.4.conv.2.fc.0.weight": (18, 72, 1, 1),
+            "features.16.conv.3.cheap_operation.0.weight": (80, 1, 3, 3),
+            "features.2.shortcut.1.weight": (24, 16, 1, 1),
+            "squeeze.0.weight": (960, 160, 1, 1),
+            "classifier.0.weight": (320, 960),
+            "classifier.1.running_mean": (320,),
+            "classifier.4.bias": (10,),
+        },
+        "simplenet_cifar_310k": {
+            "features.0.weight": (64, 3, 3, 3),
+            "features.12.weight": (32, 32, 3, 3),
+            "features.17.weight": (32, 32, 3, 3),
+            "features.52.weight": (64, 64, 3, 3),
+            "features.53.running_var": (64,),
+            "classifier.weight": (10, 64),
+        },
+        "simplenetv1_small_m1_05": {
+            "features.4.weight": (64, 32, 3, 3),
+            "features.26.weight": (128, 64, 3, 3),
+            "features.52.weight": (128, 128, 3, 3),
+            "classifier.bias": (10,),
+        },
+    }.items(),
+)
+def test_names_of_the_reference(name, tensors):
+    """Names and shapes as the reference's files have them, at ten classes."""
+    model = zoo.build(name, input_shape=(32, 32, 3), classes=10)
+    state = state_of(model, _families.find(name)[1].head)
+    assert {key: state[key].shape for key in tensors} == tensors
+
+
+# Weights
+
+
+def test_load_state_dict_lists_every_problem():
+    model = zoo.build("simplenet_cifar_310k")
+    state = {k: rule(k, v.shape) for k, v in state_of(model, "classifier").items()}
+    before = model.get_weights()
+    del state["features.0.weight"], state["classifier.bias"]
+    state |= {"extra.weight": np.zeros(3), "features.4.weight": np.zeros((32, 64, 5, 5))}
+    with pytest.raises(ValueError) as error:
+        zoo.load_state_dict(model, state)
+    for part in (
+        "missing: classifier.bias, features.0.weight",
+        "surplus: extra.weight",
+        "misshapen: features.4.weight (32, 64, 5, 5) instead of (32, 64, 3, 3)",
+    ):
+        assert part in str(error.value)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_load_state_dict_ignores_counts_and_takes_1x1_for_dense():
+    model = zoo.build("simplenet_cifar_310k", model_name="renamed")
+    state = {k: rule(k, v.shape) for k, v in state_of(model, "classifier").items()}
+    state["features.1.num_batches_tracked"] = np.array(5)
+    expected = state["classifier.weight"]
+    state["classifier.weight"] = expected[:, :, None, None]
+    assert zoo.load_state_dict(model, state) is model
+    np.testing.assert_array_equal(model.get_layer("logits").get_weights()[0], expected.T)
+
+
+def test_one_channel_sums_the_first_kernel():
+    rgb = zoo.build("simplenet_cifar_310k", input_shape=(28, 28, 3))
+    gray = zoo.build("simplenet_cifar_310k", input_shape=(28, 28, 1))
+    zoo.load_state_dict(gray, state_of(rgb, "classifier"))
+    kernel = rgb.get_layer("features-0").get_weights()[0]
+    ours = gray.get_layer("features-0").get_weights()[0]
+    np.testing.assert_array_equal(ours, kernel.sum(axis=2, keepdims=True))
+
+
+def write(model, path):
+    if path.suffix == ".safetensors":
+        save_file = pytest.importorskip("safetensors.numpy").save_file
+        save_file({k: np.ascontiguousarray(v) for k, v in state_of(model, "fc").items()}, path)
+    elif path.suffix == ".keras":
+        model.save(path)
+    else:
+        model.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="module", params=["w.keras", "w.weights.h5", "w.safetensors"])
+def resnet18_file(request, tmp_path_factory):
+    """Weights of `small("resnet")` in each kind of file."""
+    return write(small("resnet"), tmp_path_factory.mktemp("weights") / request.param)
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    return functools.partial(zoo.build, "resnet18", input_shape=(32, 32, 3))
+
+
+def same_weights(ours, theirs, but=()):
+    for layer in ours.layers:
+        if layer.weights and layer.name not in but:
+            other = theirs.get_layer(layer.name).get_weights()
+            for a, b in zip(layer.get_weights(), other, strict=True):
+                np.testing.assert_array_equal(a, b, err_msg=layer.name)
+
+
+def test_weights_from_files(resnet18, resnet18_file):
+    # Neither dropout nor another stem changes what a file has to hold.
+    model = resnet18(classes=10, weights=resnet18_file, dropout=0.5, stem="tiny")
+    same_weights(model, small("resnet"))
+    features = resnet18(weights=resnet18_file, include_top=False)
+    assert features.output_shape == (None, 512)
+    same_weights(features, small("resnet"))
+
+
+def test_weights_for_other_classes_leave_the_head_fresh(resnet18, resnet18_file):
+    with pytest.warns(UserWarning, match="10 classes.*left fresh"):
+        model = resnet18(classes=5, weights=resnet18_file)
+    assert model.output_shape == (None, 5)
+    assert model.get_layer("logits").get_weights()[0].any()
+    same_weights(model, small("resnet"), but=["logits"])
+
+
+def test_weights_of_another_architecture(resnet18_file):
+    with pytest.raises(ValueError, match="missing: .*surplus: .*bn1"):
+        zoo.build("simplenet_cifar_310k", weights=resnet18_file)
+
+
+def test_broken_files(tmp_path):
+    for name in ("w.keras", "w.weights.h5", "w.safetensors"):
+        (tmp_path / name).write_bytes(b"not what it says")
+        with pytest.raises(ValueError, match=name):
+            zoo.build("resnet18", weights=tmp_path / name)
+    with pytest.raises(ValueError, match=r"w\.keras"):
+        zoo.load(tmp_path / "w.keras")
+
+
+def test_timm_weights(resnet18, tmp_path, monkeypatch):
+    path = write(small("resnet"), tmp_path / "model.safetensors")
+    asked = []
+
+    def hf_hub_download(*args):
+        asked.append(args)
+        return str(path)
+
+    hub = types.SimpleNamespace(hf_hub_download=hf_hub_download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    same_weights(resnet18(classes=10, weights="timm"), small("resnet"))
+    resnet18(classes=10, weights="timm:resnet18.other")
+    default = zoo.info("resnet18").weights[0].removeprefix("timm:")
+    files = [(f"timm/{name}", "model.safetensors") for name in (default, "resnet18.other")]
+    assert asked == files
+    with pytest.raises(ValueError, match="timm has none for ghostnet_050"):
+        zoo.build("ghostnet_050", weights="timm")
+
+
+@pytest.mark.parametrize("package", ["huggingface_hub", "safetensors"])
+def test_missing_packages_are_named(package, tmp_path, monkeypatch):
+    (tmp_path / "w.safetensors").touch()
+    monkeypatch.setitem(sys.modules, package, None)
+    weights = "timm" if package == "huggingface_hub" else tmp_path / "w.safetensors"
+    with pytest.raises(ImportError, match=f"pip install {package}"):
+        zoo.build("resnet18", weights=weights)
+
+
+# Options
+
+
+def last_map(model):
+    """Height of the last feature map; those of squeeze-excite are a single pixel."""
+    shapes = [layer.output.shape for layer in model.layers]
+    return [shape[1] for shape in shapes if len(shape) == 4 and shape[1] > 1][-1]
+
+
+@pytest.mark.parametrize("family", STEMMED)
+def test_stems_change_sizes_and_no_weight(family):
+    """At 64 pixels five downsamplings leave 2x2; the stems leave out one and two of them."""
+    build = functools.partial(zoo.build, SMALLEST[family], input_shape=(64, 64, 3), classes=10)
+    models = {stem: build(stem=stem) for stem in ("imagenet", "tiny", "cifar")}
+    assert {stem: last_map(m) for stem, m in models.items()} == {
+        "imagenet": 2,
+        "tiny": 4,
+        "cifar": 8,
+    }
+    shapes = [[w.shape for w in model.weights] for model in models.values()]
+    assert shapes[0] == shapes[1] == shapes[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    {
+        "resnet18": {40: 5, 41: 3, 64: 4, 96: 6, 97: 4},
+        "bravonet": {64: 2, 97: 4},  # its library's stem at every size
+    }.items(),
+)
+def test_auto_stem_goes_by_the_smaller_side(name, sizes):
+    models = {s: zoo.build(name, input_shape=(s, s + 32, 3), classes=10) for s in sizes}
+    assert {size: last_map(model) for size, model in models.items()} == sizes
+
+
+def test_options_of_build(resnet18):
+    features = resnet18(include_top=False)
+    assert features.output is features.get_layer("pooled").output
+    logits = resnet18(classifier_activation=None, model_name="mine")
+    assert logits.name == "mine"
+    image = images(2, 32, 32, 3)
+    rows = logits.predict(image, verbose=0)
+    assert abs(rows.sum(axis=1) - 1).min() > 1e-3  # would be 1 after a softmax
+    sigmoid = resnet18(classes=1, classifier_activation="sigmoid")
+    assert sigmoid.output_shape == (None, 1)
+
+
+@pytest.mark.parametrize("family", SMALLEST)
+def test_dropout_is_that_of_the_head(family):
+    options = {"input_shape": (32, 32, 3), "classes": 10, **SMALLER.get(family, {})}
+    for rate in (0.0, 0.35):
+        model = zoo.build(SMALLEST[family], dropout=rate, **options)
+        before_logits = model.layers[model.layers.index(model.get_layer("logits")) - 1]
+        assert getattr(before_logits, "rate", 0.0) == rate
+
+
+def test_overrides_are_fields_of_the_spec():
+    model = zoo.build(
+        "alphanet_v4", input_shape=[32, 32, 3], classes=10, filters=[16, 32, 64, 64, 128], dense=128
+    )
+    assert [model.get_layer(f"conv{i}").filters for i in range(1, 6)] == [16, 32, 64, 64, 128]
+    assert model.get_layer("pooled").output.shape == (None, 128)
+    # The network that is usual on CIFAR: 11,173,962 parameters with its 3x3 stem.
+    cifar = zoo.build("resnet18", input_shape=(32, 32, 3), classes=10, stem_kernel=3)
+    assert zoo.profile(cifar)[0] == 11_173_962
+
+
+ERRORS = {
+    "close names": ("resnet19", {}, "resnet18"),
+    "no close name": ("?", {}, "list_models"),
+    "override": ("resnet18", {"depth": 3}, "no field depth.*stem_kernel"),
+    "fact": ("resnet18", {"parameters": 3}, "no field parameters"),
+    "shape": ("resnet18", {"input_shape": (32, 32)}, "height, width, channels"),
+    "open shape": ("resnet18", {"input_shape": (None, None, 3)}, "height, width, channels"),
+    "channels": ("resnet18", {"input_shape": (32, 32, 4)}, "1 .gray. or 3"),
+    "size": ("alphanet_v4", {"input_shape": (27, 32, 3)}, "28x28"),
+    "classes": ("resnet18", {"classes": 0}, "classes=0"),
+    "share of classes": ("resnet18", {"classes": 2.5}, "classes=2.5"),
+    "stem": ("resnet18", {"stem": "small"}, "auto, imagenet, tiny, cifar"),
+    "no stem": ("alphanet_v4", {"stem": "imagenet"}, "no choice of stem"),
+    "no stem either": ("simplenet_cifar_5m", {"stem": "cifar"}, "no choice of stem"),
+    "lengths": ("alphanet_v4", {"filters": (16, 32)}, "kernels"),
+    "lengths too": ("simplenet_cifar_5m", {"filters": (16, 32)}, "kernels"),
+    "weights": ("resnet18", {"weights": "imagenet"}, "must end in .keras"),
+    "no file": ("resnet18", {"weights": "missing.keras"}, "no file missing.keras"),
+    "dropout": ("resnet18", {"dropout": 1.5}, "1.5"),
+}
+
+
+@pytest.mark.parametrize(("name", "options", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors_name_value_and_fix(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.build(name, **options)
+
+
+# Contracts of every architecture, on its smallest network
+
+
+# XLA takes 5 to 25 s to compile a training step, so JAX and torch see two networks, which between
+# them have every kind of layer but depthwise convolution.
+ON_BACKENDS = {"alphanet", "resnet"}
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(f, marks=[pytest.mark.backend] * (f in ON_BACKENDS)) for f in SMALLEST]
+)
+def test_one_step_moves_every_weight(family):
+    import keras
+
+    options = {"input_shape": (32, 32, 3), "classes": 10, **SMALLER.get(family, {})}
+    model = zoo.build(SMALLEST[family], **options)
+    # The gradients of biases in front of a normalization are but rounding errors: a large rate.
+    model.compile(
+        keras.optimizers.SGD(1.0),
+        "sparse_categorical_crossentropy",
+        run_eagerly=keras.config.backend() == "tensorflow",  # one step is not worth a graph
+    )
+    before = [keras.ops.convert_to_numpy(w.value) for w in model.trainable_weights]
+    model.train_on_batch(images(8, 32, 32, 3).astype("float32"), np.arange(8))
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        new = keras.ops.convert_to_numpy(weight.value)
+        assert np.isfinite(new).all(), weight.path
+        assert (new != old).any(), weight.path
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("family", SMALLEST)
+def test_saved_model_loads_and_predicts_the_same(family, tmp_path):
+    import keras
+
+    model, image = small(family), images(2, 32, 32, 3)
+    model.save(tmp_path / "m.keras")
+    expected = model.predict(image, verbose=0)
+    assert np.allclose(expected.sum(axis=1), 1, atol=1e-5)  # float32
+    for load in (keras.saving.load_model, zoo.load):
+        # Same graph, same weights, same backend: nothing may differ.
+        loaded = load(tmp_path / "m.keras")
+        np.testing.assert_array_equal(loaded.predict(image, verbose=0), expected)
+
+
+@pytest.mark.backend
+def test_pixels_may_be_bytes_or_floats():
+    model, image = small("resnet"), images(2, 32, 32, 3)
+    as_bytes = model.predict(image, verbose=0)
+    as_floats = model.predict(image.astype("float32"), verbose=0)
+    np.testing.assert_array_equal(as_bytes, as_floats)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("channels", [1, 3])
+def test_first_layer_normalizes(channels):
+    import keras
+
+    mean, std = (0.2, 0.4, 0.6), (0.1, 0.2, 0.3)
+    model = zoo.build("resnet18", input_shape=(28, 28, channels), mean=mean, std=std)
+    first = keras.Model(model.input, model.get_layer("normalize").output)
+    image = images(1, 28, 28, channels)
+    if channels == 1:
+        mean, std = (0.4,), (0.2,)
+    # float32, with values up to 8
+    np.testing.assert_allclose(first(image), (image / 255 - mean) / std, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", SMALLEST)
+def test_ends_stay_float32_in_mixed_precision(family):
+    import keras
+
+    options = {"input_shape": (32, 32, 3), "classes": 10, **SMALLER.get(family, {})}
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = zoo.build(SMALLEST[family], **options)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    dtypes = {layer.name: layer.output.dtype for layer in model.layers}
+    for name in ("normalize", "logits", "probs"):
+        assert dtypes[name] == "float32", name
+    assert dtypes["pooled"] == "bfloat16"
+    assert all(weight.dtype == "float32" for weight in model.weights)
+    assert np.isfinite(model(images(2, 32, 32, 3))).all()
+
+
+@pytest.mark.backend
+def test_seed_gives_the_same_weights_on_every_backend():
+    import keras
+
+    keras.utils.set_random_seed(3)
+    model = zoo.build("alphanet_v4", input_shape=(28, 28, 1), filters=(2,) * 5, dense=2)
+    layers = [model.get_layer(name) for name in ("conv1", "dense1", "logits")]
+    ours = [layer.get_weights()[0].ravel()[0] for layer in layers]
+    np.testing.assert_allclose(ours, [0.051491, 0.31418, -0.011564], atol=1e-6)
+
+
+# Changing models
+
+
+def test_reset_classifier_keeps_the_rest():
+    model = small("resnet")
+    zoo.freeze(model)
+    copy = zoo.reset_classifier(model, 3)
+    model.trainable = True
+    assert copy.output_shape == (None, 3)
+    assert copy.get_layer("logits").get_weights()[0].any()
+    assert len(copy.trainable_weights) == 2
+    same_weights(copy, model, but=["logits"])
+    with pytest.raises(ValueError, match="classes=0"):
+        zoo.reset_classifier(model, 0)
+    with pytest.raises(ValueError, match="no layer 'logits'"):
+        zoo.reset_classifier(zoo.build("alphanet_v4", include_top=False), 3)
+
+
+@pytest.mark.backend
+def test_frozen_layers_stay_as_they_are():
+    import keras
+
+    model = zoo.build("simplenet_cifar_310k")
+    assert zoo.freeze(model) is model
+    model.compile(keras.optimizers.SGD(), "sparse_categorical_crossentropy")
+    before = {layer.name: layer.get_weights() for layer in model.layers}
+    model.train_on_batch(images(4, 32, 32, 3), np.arange(4))
+    for layer in model.layers:
+        for old, new in zip(before[layer.name], layer.get_weights(), strict=True):
+            assert np.array_equal(old, new) == (layer.name != "logits"), layer.name
+
+
+def test_freeze_until_a_layer():
+    model = zoo.build("resnet18", input_shape=(32, 32, 3))
+    zoo.freeze(model, until="layer2.0.bn1")  # as the reference writes it
+    frozen = [layer.name for layer in model.layers if layer.weights and not layer.trainable]
+    assert frozen[0] == "conv1" and frozen[-1] == "layer2-0-bn1"
+    assert model.get_layer("layer3-0-conv1").trainable
+    with pytest.raises(ValueError, match="no layer 'layer2-0-bm1'. Closest: layer2-0-bn1"):
+        zoo.freeze(model, until="layer2.0.bm1")
