@@ -107,7 +107,8 @@ def reset_classifier(model, classes: int):
         resized = {"units": classes} if layer.name == "logits" else {}
         return type(layer).from_config({**layer.get_config(), **resized})
 
-    copy = keras.models.clone_model(model, clone_function=clone)
+    with keras.saving.custom_object_scope(_blocks.host_objects()):
+        copy = keras.models.clone_model(model, clone_function=clone)
     for old, new in zip(model.layers, copy.layers, strict=True):
         if old.name != "logits":
             new.set_weights(old.get_weights())

@@ -134,11 +134,12 @@ def variance_scaling(scale: float, mode: str, distribution: str):
     So one seed (`keras.utils.set_random_seed`) gives the same weights on every backend, and JAX
     need not compile a generator for each shape (20 s for a GhostNet on two cores).
     """
-    return _host_variance_scaling()(scale, mode, distribution)
+    return host_objects()["VarianceScaling"](scale, mode, distribution)
 
 
 @functools.cache
-def _host_variance_scaling():
+def host_objects() -> dict:
+    """Return what `custom_objects` needs to build saved layers as fast; they load without it."""
     import keras
     import numpy as np
 
@@ -160,4 +161,4 @@ def _host_variance_scaling():
                 draw /= 0.87962566103423978
             return keras.ops.convert_to_tensor(deviation * draw, dtype)
 
-    return VarianceScaling
+    return {"VarianceScaling": VarianceScaling}

@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from typing import NamedTuple
 
-from zoo import _families
+from zoo import _blocks, _families
 
 SUFFIXES = (".keras", ".weights.h5", ".safetensors")
 
@@ -29,7 +29,7 @@ def load(path):
 
     path = _existing(path, (".keras",), fix="zoo.build(name, weights=path) reads weights alone.")
     try:
-        return keras.saving.load_model(path)
+        return keras.saving.load_model(path, custom_objects=_blocks.host_objects())
     except Exception as error:  # Keras raises many kinds, from zipfile, json, h5py and its own
         raise ValueError(f"{path} cannot be loaded as a Keras model: {error}") from error
 
