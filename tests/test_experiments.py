@@ -305,7 +305,6 @@ def stacked(unbroken, tmp_path_factory) -> pathlib.Path:
     return folder
 
 
-@pytest.mark.backend
 def test_a_stack_leaves_its_members_bit_equal(stacked, unbroken):
     import stacking
     import zoo
