@@ -128,27 +128,27 @@ def matrices(drawn: dict, n, shape, center=None, ops=np):
     """
     height, width = shape[:2]
     center_y, center_x = center or ((height - 1) / 2, (width - 1) / 2)
-    zero = ops.zeros((n,))
 
     def radians(name: str):
-        return drawn.get(name, zero) * (math.pi / 180)
+        return drawn[name] * (math.pi / 180) if name in drawn else 0.0
+
+    def mirror(name: str, side: int, middle: float):
+        """Sign and start of an output coordinate: x - middle, or (side - 1 - x) - middle."""
+        if name not in drawn:
+            return 1.0, -middle
+        flipped = drawn[name]
+        return ops.where(flipped, -1.0, 1.0), ops.where(flipped, side - 1.0, 0.0) - middle
 
     theta, shear = radians("theta"), radians("shear")
-    tx, ty = drawn.get("tx", zero), drawn.get("ty", zero)
-    zx, zy = drawn.get("zx", zero + 1), drawn.get("zy", zero + 1)
+    tx, ty = drawn.get("tx", 0.0), drawn.get("ty", 0.0)
+    zx, zy = drawn.get("zx", 1.0), drawn.get("zy", 1.0)
     cos, sin = ops.cos(theta), ops.sin(theta)
     x_x, x_y = cos * zx, -ops.sin(theta + shear) * zy
     y_x, y_y = sin * zx, ops.cos(theta + shear) * zy
-    mirror_x, mirror_y = (
-        drawn.get("flip_horizontal", zero > 1),
-        drawn.get("flip_vertical", zero > 1),
-    )
-    # Output pixel x counts from the center as x - center_x, mirrored as (width - 1 - x) - center_x.
-    sign_x, sign_y = ops.where(mirror_x, -1.0, 1.0), ops.where(mirror_y, -1.0, 1.0)
-    from_x = ops.where(mirror_x, width - 1.0, 0.0) - center_x
-    from_y = ops.where(mirror_y, height - 1.0, 0.0) - center_y
+    sign_x, from_x = mirror("flip_horizontal", width, center_x)
+    sign_y, from_y = mirror("flip_vertical", height, center_y)
     constant_x = x_x * from_x + x_y * from_y + cos * tx - sin * ty + center_x
     constant_y = y_x * from_x + y_y * from_y + sin * tx + cos * ty + center_y
-    return ops.stack(
-        [y_y * sign_y, y_x * sign_x, constant_y, x_y * sign_y, x_x * sign_x, constant_x], axis=1
-    )
+    terms = (y_y * sign_y, y_x * sign_x, constant_y, x_y * sign_y, x_x * sign_x, constant_x)
+    zero = ops.zeros((n,))  # what is not drawn has stayed a plain number up to here
+    return ops.stack([zero + term for term in terms], axis=1)

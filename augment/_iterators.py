@@ -200,13 +200,18 @@ class DirectoryIterator(Iterator):
             self.filenames += [os.path.relpath(path, self.directory) for path in files]
             numbers += [number] * len(files)
         self.classes = np.array(numbers, "int32")
-        self.num_classes, self.samples = len(names), len(self.filenames)
-        if not self.samples:
+        self.labels, self.num_classes, self.samples = self.classes, len(names), len(numbers)
+        if not self.samples and not options.subset:
             raise ValueError(
                 f"no images ({', '.join(SUFFIXES)}) in the class folders of {directory}"
             )
         super().__init__(generator, self.samples, options)
         print(f"Found {self.samples} images belonging to {self.num_classes} classes.")
+
+    @property
+    def filepaths(self) -> list[str]:
+        """Paths of the images, in the order of `filenames`."""
+        return [os.path.join(self.directory, name) for name in self.filenames]
 
     def _images(self, chosen) -> np.ndarray:
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -215,10 +220,11 @@ class DirectoryIterator(Iterator):
     def _image(self, index: int) -> np.ndarray:
         path = self.directory / self.filenames[index]
         try:
-            image = keras.utils.img_to_array(self._read(path), dtype="uint8")
+            image = self._read(path)
         except OSError as error:
             raise ValueError(f"cannot read image {path}: {error}") from error
-        return image
+        deeper = image.mode not in ("L", "RGB", "RGBA")  # gray of 16 or 32 bits
+        return keras.utils.img_to_array(image, dtype="float32" if deeper else "uint8")
 
     def _with_labels(self, images, chosen):
         labels = self.classes[chosen]

@@ -169,7 +169,7 @@ def run(images, numbers: dict, how: Sampling):
         return transform(images, numbers, how, stage=_jitted)
     if backend == "tensorflow":
         kind = (tuple(images.shape), keras.backend.standardize_dtype(images.dtype))
-        kinds = tuple((name, v.shape, v.dtype.name) for name, v in numbers.items())
+        kinds = tuple((name, v.shape, v.dtype) for name, v in numbers.items())
         return _concrete_function(kind, kinds, how)(images, numbers)
     import torch
 
