@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import sys
@@ -280,6 +281,8 @@ def _load_keras(backend: str | None) -> None:
             from experiments import feed
 
             feed.device()
+            # One model after the other is no retracing that a user could avoid.
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
         except BaseException:
             notes.seek(0)
             os.write(stderr, notes.read())
