@@ -81,9 +81,9 @@ def layer_name(path: str) -> str:
 
 
 def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, **options):
-    """(h, w, c) -> (h/stride, w/stride, filters), without bias, padded as in PyTorch."""
-    he = variance_scaling(2.0, "fan_out", "untruncated_normal")
-    options = {"use_bias": False, "kernel_initializer": he, **options}
+    """(h, w, c) -> (h/stride, w/stride, filters), without bias, padded and drawn as in PyTorch."""
+    uniform = variance_scaling(1 / 3, "fan_in", "uniform")
+    options = {"use_bias": False, "kernel_initializer": uniform, **options}
     x, padding = _padded(x, kernel, stride)
     layer = layers.Conv2D(filters, kernel, stride, padding, name=layer_name(name), **options)
     return layer(x)
@@ -91,8 +91,8 @@ def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, **options)
 
 def depthwise(x, kernel: int, stride: int = 1, *, name: str):
     """(h, w, c) -> (h/stride, w/stride, c), one filter per channel, without bias."""
-    he = variance_scaling(2.0, "fan_out", "untruncated_normal")
-    options = {"use_bias": False, "depthwise_initializer": he}
+    uniform = variance_scaling(1 / 3, "fan_out", "uniform")  # of a kernel (k, k, c, 1): k * k
+    options = {"use_bias": False, "depthwise_initializer": uniform}
     x, padding = _padded(x, kernel, stride)
     return layers.DepthwiseConv2D(kernel, stride, padding, name=layer_name(name), **options)(x)
 
