@@ -102,6 +102,7 @@ def stack(
             keep=row.keep,
             seed=row.seed,
             cache_dir=checkpoint.folder,
+            progress=True,
         )
         write_history(run_dir / "history.csv", history)
         with atomic(run_dir / "model.keras") as part:
