@@ -16,6 +16,7 @@ from augment import _color
 from augment.policy import Policy
 
 GEOMETRY = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
+WARP = {"matrix", "channel_order"}
 COLOR = {"channel_shift_intensity": "float32", "brightness": "float32", "channel_order": "int32"}
 
 
@@ -32,24 +33,31 @@ def sampling(policy: Policy) -> Sampling:
     return Sampling(policy.fill_mode, policy.cval, policy.interpolation_order)
 
 
-def transform(images, numbers: dict, how: Sampling, stage=lambda function: function):
-    """Transform a batch in `keras.ops`, traceable on every backend.
+def transform(images, numbers: dict, how: Sampling):
+    """Transform a batch in `keras.ops`, traceable on every backend."""
+    return color(warp(images, numbers, how), numbers)
 
-    `stage` may compile a function apart: XLA must not fuse over the borders of the stages.
-    """
-    images = stage(_warp)(images, numbers.get("matrix"), numbers.get("channel_order"), how)
-    # Flips and the order of the channels, done in the warp, commute with what follows.
+
+def color(images, numbers: dict, compiled=lambda function: function, fold: bool = False):
+    """Change the colors of a warped batch, with functions that may be `compiled` one by one."""
     shift, brightness = numbers.get("channel_shift_intensity"), numbers.get("brightness")
     if shift is not None:
-        images = stage(_color.shift_channels)(images, shift, *stage(_color.extremes)(images))
-    return images if brightness is None else stage(_color.brighten)(images, brightness)
+        low, high = compiled(_color.extremes)(images, fold)
+        images = compiled(_color.shift_channels)(images, shift, low, high)
+    return images if brightness is None else compiled(_color.brighten)(images, brightness)
 
 
-def _warp(images, matrix, order, how: Sampling):
+def warp(images, numbers: dict, how: Sampling):
+    """Warp a batch and order its channels; flips are part of the matrix.
+
+    Flips and the order of the channels come after the channel shift in ImageDataGenerator, and
+    commute with it, as with brightness.
+    """
+    matrix, order = numbers.get("matrix"), numbers.get("channel_order")
     if matrix is None:
         images = ops.cast(images, "float32")
         return images if order is None else _color.order_channels(images, order)
-    height, width, channels = images.shape[1:]
+    height, width = images.shape[1:3]
     y = ops.arange(height, dtype="float32")[None, :, None]
     x = ops.arange(width, dtype="float32")[None, None, :]
     m = [matrix[:, k, None, None] for k in range(6)]
@@ -162,15 +170,21 @@ def is_compiled() -> bool:
     return keras.backend.backend() != "torch"
 
 
+# Warp and color are two programs: in one, XLA on CPU makes the warp part of the reduction to
+# extremes, and samples it three times (TensorFlow 2.21) or in an interpreted fusion that took ten
+# times as long (JAX 0.10.2, which does that to the channel shift too: one program each).
+
+
 def run(images, numbers: dict, how: Sampling):
     """Run `transform` on host arrays or tensors, compiled where the backend compiles."""
     backend = keras.backend.backend()
     if backend == "jax":
-        return transform(images, numbers, how, stage=_jitted)
+        of_warp = {name: numbers[name] for name in numbers if name in WARP}
+        return color(_jitted(warp)(images, of_warp, how), numbers, _jitted)
     if backend == "tensorflow":
         kind = (tuple(images.shape), keras.backend.standardize_dtype(images.dtype))
         kinds = tuple((name, v.shape, v.dtype) for name, v in numbers.items())
-        return _concrete_function(kind, kinds, how)(images, numbers)
+        return _programs(kind, kinds, how)(images, numbers)
     import torch
 
     with torch.no_grad():
@@ -180,27 +194,31 @@ def run(images, numbers: dict, how: Sampling):
 
 @functools.cache
 def _jitted(function: typing.Callable) -> typing.Callable:
-    # Stages apart: in one program, XLA on CPU makes the warp part of the reduction to extremes,
-    # in an interpreted fusion that took ten times as long (JAX 0.10.2).
     import jax
 
-    return jax.jit(function, static_argnames="how" if function is _warp else None)
+    static = {warp: "how", _color.extremes: "fold"}
+    return jax.jit(function, static_argnames=static.get(function))
 
 
 @functools.cache
-def _concrete_function(kind: tuple, kinds: tuple, how: Sampling) -> typing.Callable:
-    # A concrete function and explicit tensors: half the dispatch time of a tf.function.
+def _programs(kind: tuple, kinds: tuple, how: Sampling) -> typing.Callable:
+    # Concrete functions and explicit tensors: half the dispatch time of a tf.function.
     import tensorflow as tf
 
-    @functools.partial(tf.function, jit_compile=True)
-    def program(images, numbers):
-        return transform(images, numbers, how)
+    def compiled(function, images, names):
+        specs = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in kinds if name in names}
+        program = tf.function(function, jit_compile=True, autograph=False)
+        return program.get_concrete_function(images, specs)
 
-    specs = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in kinds}
-    compiled = program.get_concrete_function(tf.TensorSpec(*kind), specs)
+    given = [name for name, _, _ in kinds]
+    for_warp, for_color = [n for n in given if n in WARP], [n for n in given if n not in WARP]
+    warped = compiled(lambda x, k: warp(x, k, how), tf.TensorSpec(*kind), for_warp)
+    shape = tf.TensorSpec(kind[0], "float32")
+    colored = compiled(lambda x, k: color(x, k, fold=True), shape, for_color)
 
     def call(images, numbers):
         tensors = {name: tf.convert_to_tensor(values) for name, values in numbers.items()}
-        return compiled(tf.convert_to_tensor(images), tensors)
+        images = warped(tf.convert_to_tensor(images), {name: tensors[name] for name in for_warp})
+        return colored(images, {name: tensors[name] for name in for_color}) if for_color else images
 
     return call
