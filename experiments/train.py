@@ -1,13 +1,6 @@
 """Train one row of a recipe into a run folder; begun again, it goes on where it was cut off."""
 
-import datetime
-import importlib.metadata
-import os
 import pathlib
-import platform
-import shlex
-import subprocess
-import sys
 import time
 
 import keras
@@ -17,6 +10,7 @@ import augment
 import zoo
 from experiments import datasets, evaluate, feed
 from experiments._files import atomic, read_json, write_json
+from experiments.environment import environment
 from experiments.recipe import Optimizer, Row, Train
 from experiments.state import Checkpoint, Patience, Progress, run_folder, write_history
 
@@ -150,27 +144,6 @@ class Keeper(keras.callbacks.Callback):
         write_history(self.run_dir / "history.csv", progress.history)
 
 
-def environment() -> dict:
-    """Where a run happens: versions, device, cores, the project's commit, command and date."""
-    packages = ("smallzoo", "keras", "tensorflow", "jax", "torch", "numpy")
-    return {
-        "backend": keras.backend.backend(),
-        "device": feed.device(),
-        "cores": os.cpu_count(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {name: found for name in packages if (found := _version(name))},
-        "commit": _commit(),
-        "command": command(),
-        "date": datetime.datetime.now().isoformat(timespec="seconds"),
-    }
-
-
-def command() -> str:
-    """Return the command line that runs now, as a user would type it."""
-    return shlex.join(["python", "-m", "experiments", *sys.argv[1:]])
-
-
 def describe(data: datasets.Dataset) -> dict:
     """Return what a report needs to know of a data set, without its images."""
     return {
@@ -244,26 +217,3 @@ def _fit(
         shuffle=False,
         verbose=verbose,
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """Commit of the checkout that this file lies in; None outside a checkout."""
-    here = pathlib.Path(__file__).resolve().parent
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()

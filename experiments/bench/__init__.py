@@ -72,9 +72,9 @@ def print_rows(rows: list[dict], console) -> None:
 
 def write_csv(rows: list[dict], path: pathlib.Path) -> None:
     """Write rows with where and when they were measured, atomically."""
-    from experiments import train
+    from experiments.environment import environment
 
-    found = train.environment()
+    found = environment()
     versions = " ".join(f"{name} {version}" for name, version in found["versions"].items())
     where = {name: found[name] for name in ("device", "cores", "date", "command")}
     text = io.StringIO()
