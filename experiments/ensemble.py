@@ -14,7 +14,6 @@ import zoo
 from experiments import datasets, evaluate, recipe
 from experiments import train as training
 from experiments._files import atomic, read_json, write_json
-from experiments.environment import environment
 from experiments.recipe import Stack
 from experiments.state import Checkpoint, run_folder, write_history
 
@@ -76,8 +75,7 @@ def stack(
         seen, held_out = data.holdout(share) if share else (data, None)
         split = seen.train if row.fit_on == "train" else held_out
         policy = None if row.augment is None else augment.get(row.augment)
-        write_json(run_dir / "environment.json", environment())
-        write_json(run_dir / "dataset.json", training.describe(data))
+        training.begin(run_dir, data)
         console.print(f"head on {len(split.labels):,} images, {row.views} views each")
 
         model = stacking.stack(

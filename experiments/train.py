@@ -33,26 +33,46 @@ def train(row: Train, run_dir: pathlib.Path, data: datasets.Dataset, *, verbose:
     with run_folder(run_dir, row) as finished:
         if finished:
             return read_json(run_dir / "metrics.json")
-        members = data if not row.data.holdout else data.holdout(row.data.holdout)[0]
-        model = build(row, members)
+        seen = data.holdout(row.data.holdout)[0] if row.data.holdout else data
+        begin(run_dir, seen)
+        model = build(row, seen)
         trainer = _compile(row, model)
-        write_json(run_dir / "environment.json", environment())
-        write_json(run_dir / "dataset.json", describe(members))
-
         checkpoint = Checkpoint(run_dir / "state")
         progress = checkpoint.restore(trainer, trainer.optimizer)
         keeper = Keeper(row, run_dir, checkpoint, progress)
         if not progress.stopped and progress.epoch < row.epochs:
-            _fit(row, trainer, members, policy, keeper, verbose)
+            _fit(row, trainer, seen, policy, keeper, verbose)
         if row.keep == "best":
             checkpoint.restore_best(progress, trainer)
         with atomic(run_dir / "model.keras") as part:
             model.save(part)
-        scores = evaluate.write_outputs(run_dir, model, members, policy=policy, seed=row.seed)
-        metrics = summary(row, model, progress.history, members, scores)
+        scores = evaluate.write_outputs(run_dir, model, seen, policy=policy, seed=row.seed)
+        metrics = summary(row, model, progress.history, seen, scores)
         write_json(run_dir / "metrics.json", metrics)
         checkpoint.clear()
         return metrics
+
+
+def begin(run_dir: pathlib.Path, data: datasets.Dataset) -> None:
+    """Note where and on what a run happens; going on elsewhere would not end bit-equal.
+
+    Raises `ValueError` when the run was begun on another backend or on other images.
+    """
+    found, described = environment(), describe(data)
+    if (run_dir / "environment.json").exists():
+        backend = read_json(run_dir / "environment.json")["backend"]
+        if backend != found["backend"]:
+            raise ValueError(
+                f"{run_dir} was begun on {backend}, this is {found['backend']}: go on with "
+                f"--backend {backend}, or choose another --run-dir"
+            )
+        if read_json(run_dir / "dataset.json") != described:
+            raise ValueError(
+                f"{run_dir} was begun on other images ({run_dir / 'dataset.json'}): give the "
+                "--data-dir that it began with, or choose another --run-dir"
+            )
+    write_json(run_dir / "dataset.json", described)
+    write_json(run_dir / "environment.json", found)
 
 
 def check(row: Train) -> None:

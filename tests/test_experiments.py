@@ -252,6 +252,24 @@ def test_a_run_folder_of_another_recipe_is_refused(unbroken):
         train.train(row, unbroken, datasets.load("digits"))
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("environment.json", {"backend": "abacus"}, "begun on abacus"),
+        ("dataset.json", {"name": "digits", "train": 7}, "other images"),
+    ],
+)
+def test_a_run_goes_on_only_where_it_began(tmp_path, file, content, told):
+    from experiments import datasets, train
+
+    data = datasets.load("digits")
+    train.begin(tmp_path, data)
+    train.begin(tmp_path, data)
+    (tmp_path / file).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=told):
+        train.begin(tmp_path, data)
+
+
 def test_two_runs_never_share_a_folder(tmp_path):
     from experiments import state
 
