@@ -22,6 +22,12 @@ layers = _Lazy("keras.layers")
 # Strides of a network's first two downsamplings, by stem.
 STEMS = {"imagenet": (2, 2), "tiny": (1, 2), "cifar": (1, 1)}
 
+# Mean and deviation of CIFAR-10 by channel, as its networks' authors subtract and divide by.
+CIFAR = {
+    "mean": tuple(x / 255 for x in (125.3, 123.0, 113.9)),
+    "std": tuple(x / 255 for x in (63.0, 62.1, 66.7)),
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -89,10 +95,21 @@ def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, **options)
     return layer(x)
 
 
-def depthwise(x, kernel: int, stride: int = 1, *, name: str):
+def he_conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, **options):
+    """Like `conv`, drawn by He's rule from the fan-out, as the residual networks are."""
+    he_normal = variance_scaling(2.0, "fan_out", "untruncated_normal")
+    return conv(x, filters, kernel, stride, name=name, kernel_initializer=he_normal, **options)
+
+
+def max_pool(x):
+    """(h, w, c) -> (h/2, w/2, c) over 3x3; padded with zeros, so for x >= 0 alone."""
+    return layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+
+
+def depthwise(x, kernel: int, stride: int = 1, *, name: str, **options):
     """(h, w, c) -> (h/stride, w/stride, c), one filter per channel, without bias."""
     uniform = variance_scaling(1 / 3, "fan_out", "uniform")  # of a kernel (k, k, c, 1): k * k
-    options = {"use_bias": False, "depthwise_initializer": uniform}
+    options = {"use_bias": False, "depthwise_initializer": uniform, **options}
     x, padding = _padded(x, kernel, stride)
     return layers.DepthwiseConv2D(kernel, stride, padding, name=layer_name(name), **options)(x)
 

@@ -7,7 +7,7 @@ torchvision and timm, and unlike the paper, a bottleneck strides in its 3x3 and 
 
 from dataclasses import dataclass
 
-from zoo._blocks import STEMS, Settings, classify, conv, layers, norm, normalize, variance_scaling
+from zoo._blocks import STEMS, Settings, classify, he_conv, layers, max_pool, norm, normalize
 
 WIDTHS = (64, 128, 256, 512)
 
@@ -50,10 +50,9 @@ def build(spec, inputs, classes):
     first, second = STEMS[spec.stem]
     block = _bottleneck if spec.bottleneck else _basic
     x = normalize(inputs, spec)
-    x = _conv(x, 64, spec.stem_kernel, first, name="conv1")
+    x = he_conv(x, 64, spec.stem_kernel, first, name="conv1")
     x = layers.ReLU()(norm(x, "bn1"))
-    if second == 2:  # zero padding is as good as the reference's minus infinity: x >= 0
-        x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+    x = max_pool(x) if second == 2 else x
     for stage, (blocks, width) in enumerate(zip(spec.blocks, WIDTHS, strict=True), start=1):
         for i in range(blocks):
             stride = 2 if stage > 1 and i == 0 else 1
@@ -64,20 +63,20 @@ def build(spec, inputs, classes):
 
 def _basic(x, width, stride, name):
     """(h, w, c) -> (h/stride, w/stride, width)."""
-    y = _conv(x, width, 3, stride, name=f"{name}.conv1")
+    y = he_conv(x, width, 3, stride, name=f"{name}.conv1")
     y = layers.ReLU()(norm(y, f"{name}.bn1"))
-    y = _conv(y, width, 3, name=f"{name}.conv2")
+    y = he_conv(y, width, 3, name=f"{name}.conv2")
     y = norm(y, f"{name}.bn2")
     return layers.ReLU()(layers.Add()([y, _shortcut(x, width, stride, name)]))
 
 
 def _bottleneck(x, width, stride, name):
     """(h, w, c) -> (h/stride, w/stride, 4 width)."""
-    y = _conv(x, width, 1, name=f"{name}.conv1")
+    y = he_conv(x, width, 1, name=f"{name}.conv1")
     y = layers.ReLU()(norm(y, f"{name}.bn1"))
-    y = _conv(y, width, 3, stride, name=f"{name}.conv2")
+    y = he_conv(y, width, 3, stride, name=f"{name}.conv2")
     y = layers.ReLU()(norm(y, f"{name}.bn2"))
-    y = _conv(y, 4 * width, 1, name=f"{name}.conv3")
+    y = he_conv(y, 4 * width, 1, name=f"{name}.conv3")
     y = norm(y, f"{name}.bn3")
     return layers.ReLU()(layers.Add()([y, _shortcut(x, 4 * width, stride, name)]))
 
@@ -86,10 +85,5 @@ def _shortcut(x, width, stride, name):
     """Return the input itself, or its 1x1 projection where stride or width changes."""
     if stride == 1 and x.shape[-1] == width:
         return x
-    x = _conv(x, width, 1, stride, name=f"{name}.downsample.0")
+    x = he_conv(x, width, 1, stride, name=f"{name}.downsample.0")
     return norm(x, f"{name}.downsample.1")
-
-
-def _conv(x, width, kernel, stride=1, *, name):
-    he_normal = variance_scaling(2.0, "fan_out", "untruncated_normal")
-    return conv(x, width, kernel, stride, name=name, kernel_initializer=he_normal)

@@ -9,7 +9,7 @@ PyTorch files leave its rate at zero.
 from dataclasses import dataclass
 from functools import partial
 
-from zoo._blocks import Settings, classify, conv, layers, norm, normalize, variance_scaling
+from zoo._blocks import CIFAR, Settings, classify, conv, layers, norm, normalize, variance_scaling
 
 ONE_BY_ONE = (3,) * 10 + (1, 1, 3)
 
@@ -31,7 +31,6 @@ class Spec(Settings):
     dropout: float = 0.0
 
 
-# Mean and deviation of CIFAR-10, in 0..255, as the reference trains with.
 _cifar = partial(
     Spec,
     input_shape=(32, 32, 3),
@@ -39,8 +38,7 @@ _cifar = partial(
     pooled=(4, 7, 9, 12),
     dropout_everywhere=False,
     conv_dropout=0.2,
-    mean=tuple(x / 255 for x in (125.3, 123.0, 113.9)),
-    std=tuple(x / 255 for x in (63.0, 62.1, 66.7)),
+    **CIFAR,
 )
 _imagenet = partial(
     Spec,
