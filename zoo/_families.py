@@ -20,6 +20,8 @@ class Family(NamedTuple):
 
 
 TIMM = "timm 1.0.31"
+PYTORCHCV = "pytorchcv 0.0.74"
+DEFINED = "definition in the file's docstring"
 QUBVEL = "qubvel/classification_models"
 SIMPLENET = "Coderx7/SimpleNet_Pytorch"
 ALPHA = "AlphaNet, BravoNet and the AlphaStack on Tiny ImageNet"
@@ -27,9 +29,14 @@ ALPHA = "AlphaNet, BravoNet and the AlphaStack on Tiny ImageNet"
 FAMILIES = {
     "alphanet": Family(64, 200, "logits", "the paper's table of models", ALPHA),
     "bravonet": Family(64, 200, "fc1", QUBVEL, f"{ALPHA}; Identity Mappings, arXiv 1603.05027"),
+    "densenet": Family(224, 1000, "classifier", TIMM, "DenseNet, arXiv 1608.06993"),
+    "dpn": Family(224, 1000, "classifier", TIMM, "Dual Path Networks, arXiv 1707.01629"),
+    "ghost_resnet": Family(224, 1000, "fc", DEFINED, "GhostNet, arXiv 1911.11907"),
     "ghostnet": Family(224, 1000, "classifier", TIMM, "GhostNet, arXiv 1911.11907"),
     "resnet": Family(224, 1000, "fc", TIMM, "Deep Residual Learning, arXiv 1512.03385"),
+    "resnext": Family(224, 1000, "fc", TIMM, "ResNeXt, arXiv 1611.05431"),
     "simplenet": Family(224, 1000, "classifier", SIMPLENET, "SimpleNet, arXiv 1608.06037"),
+    "wide_resnet": Family(32, 10, "output", PYTORCHCV, "Wide Residual Networks, arXiv 1605.07146"),
 }
 
 MIN_SIZE = 28
