@@ -71,6 +71,8 @@ def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
     if spec.rule not in RULES:
         raise ValueError(f"rule={spec.rule!r} must be one of {', '.join(map(repr, RULES))}.")
+    if isinstance(spec.ghosted, str):
+        raise ValueError(f"ghosted={spec.ghosted!r} must be starts of names: [{spec.ghosted!r}].")
     first, second = STEMS[spec.stem]
     x = normalize(inputs, spec)
     x = _conv(x, spec, spec.stem_width, 3, first, drawn_stride=2, name="conv1_1.conv")
@@ -109,10 +111,12 @@ def _conv(x, spec, width, kernel, stride=1, *, name, groups=1, drawn_stride=None
     """(h, w, c) -> (h/stride, w/stride, width), as a Ghost module where the rule says so."""
     path = f"features.{name}"
     chosen = RULES[spec.rule](kernel, drawn_stride or stride, groups)
-    if not (chosen and name.startswith(spec.ghosted)):
+    if not (chosen and name.startswith(tuple(spec.ghosted))):
         return conv(x, width, kernel, stride, groups=groups, name=path)
-    primary = conv(x, width // 2, kernel, stride, groups=groups, name=f"{path}.primary_conv.0")
+    half = -(-width // 2)
+    primary = conv(x, half, kernel, stride, groups=groups, name=f"{path}.primary_conv.0")
     primary = norm(primary, f"{path}.primary_conv.1") if spec.ghost_norm else primary
     cheap = depthwise(primary, 3, name=f"{path}.cheap_operation.0")
     cheap = norm(cheap, f"{path}.cheap_operation.1") if spec.ghost_norm else cheap
-    return layers.Concatenate()([primary, cheap])
+    maps = layers.Concatenate()([primary, cheap])
+    return maps if maps.shape[-1] == width else maps[..., :width]

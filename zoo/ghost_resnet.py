@@ -48,6 +48,10 @@ VARIANTS = {
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
+    if not {*spec.stages} <= {1, 2, 3, 4}:
+        raise ValueError(f"stages={spec.stages!r} must be numbers of stages, 1 to 4.")
+    if spec.ratio < 1:
+        raise ValueError(f"ratio={spec.ratio!r} must be at least 1, which ghosts nothing.")
     first, second = STEMS[spec.stem]
     x = normalize(inputs, spec)
     x = he_conv(x, 64, 7, first, name="conv1")
