@@ -133,6 +133,14 @@ class Keeper(keras.callbacks.Callback):
         """Start the epoch's clock."""
         self.began = time.perf_counter()
 
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Seed torch at the first step: its dropout draws from a generator that is no variable.
+
+        Not before: the data loader's start, once a process, draws from the same generator.
+        """
+        if batch == 0 and keras.backend.backend() == "torch":
+            keras.utils.set_random_seed(hash((self.row.seed, self.progress.epoch)) % 2**32)
+
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Stop the training part of the clock: Keras has waited for the last step by now."""
         self.trained = time.perf_counter() - self.began
