@@ -402,6 +402,18 @@ def test_load_state_dict_ignores_counts_and_takes_1x1_for_dense():
     np.testing.assert_array_equal(model.get_layer("logits").get_weights()[0], expected.T)
 
 
+def test_depthwise_filters_of_one_channel_are_in_a_row():
+    options = {"input_shape": (32, 32, 3), "blocks": (1, 1, 1, 1), "ratio": 4}
+    model = zoo.build("ghost_1_resnet50", **options)
+    state = {name: rule(name, slot.shape) for name, slot in _weights._slots(model, "fc").items()}
+    name = "layer1.0.conv1.cheap_operation.0"
+    filters = state[f"{name}.weight"]
+    assert filters.shape == (48, 1, 3, 3)  # three for each of 16 channels
+    zoo.load_state_dict(model, state)
+    kernel = model.get_layer(name.replace(".", "-")).get_weights()[0]
+    np.testing.assert_array_equal(kernel[:, :, 5, 1], filters[5 * 3 + 1, 0])
+
+
 def test_one_channel_sums_the_first_kernel():
     rgb = zoo.build("simplenet_cifar_310k", input_shape=(28, 28, 3))
     gray = zoo.build("simplenet_cifar_310k", input_shape=(28, 28, 1))

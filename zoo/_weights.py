@@ -103,10 +103,18 @@ class _Slot(NamedTuple):
     axes: tuple[int, ...] | None
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape in PyTorch's layout."""
+    def permuted(self) -> tuple[int, ...]:
+        """Shape with the axes in PyTorch's order."""
         shape = tuple(self.variable.shape)
         return tuple(shape[self.axes.index(i)] for i in range(len(shape))) if self.axes else shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in PyTorch's layout, where several filters of a channel are outputs in a row."""
+        shape = self.permuted
+        if self.axes == AXES["DepthwiseConv2D"]:
+            return (shape[0] * shape[1], 1, *shape[2:])
+        return shape
 
 
 def _slots(model, head: str) -> dict[str, _Slot]:
@@ -160,7 +168,7 @@ def _fill(model, tensors, slots) -> None:
         if _untrailed(value.shape) != _untrailed(slot.shape):
             misshapen.append(f"{name} {value.shape} instead of {slot.shape}")
             continue
-        value = value.reshape(slot.shape)
+        value = value.reshape(slot.permuted)
         values[name] = value.transpose(slot.axes) if slot.axes else value
     problems = {
         "missing": slots.keys() - tensors.keys(),
