@@ -36,7 +36,7 @@ def batch(images, policy, *, seed: int, epoch: int, indices):
     if policy.channel_shift or policy.brightness:
         warn_if_scaled(images)
     drawn = _draw.draw(policy, seed=seed, epoch=epoch, indices=indices, shape=images.shape[1:])
-    return apply(images, drawn, policy)
+    return _apply(images, drawn, policy)
 
 
 def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
@@ -52,7 +52,10 @@ def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
         float32 tensor of the backend, shape as `images`.
 
     """
-    images = as_images(images)
+    return _apply(as_images(images), drawn, get(policy), center)
+
+
+def _apply(images, drawn: dict, policy: Policy, center=None):
     n = len(images)
     numbers = {}
     if _warp.GEOMETRY & drawn.keys():
@@ -60,7 +63,9 @@ def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
     for name, dtype in _warp.COLOR.items():
         if name in drawn:
             numbers[name] = np.asarray(drawn[name], dtype)
-    how = _warp.sampling(get(policy))
+    how = _warp.sampling(policy)
+    if not numbers:
+        return ops.cast(ops.convert_to_tensor(images), "float32")
     size = n
     if _warp.is_compiled():
         dtype = keras.backend.standardize_dtype(images.dtype)

@@ -5,6 +5,7 @@ over seed, epoch and index gives each image a state; parameter k is the k-th out
 is no global state, so batch size, order, workers and restarts cannot change a draw.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -57,12 +58,17 @@ def uniforms(seed: int, epoch: int, indices, count: int) -> np.ndarray:
     indices = np.asarray(indices)
     if indices.ndim != 1 or (indices.size and not np.issubdtype(indices.dtype, np.integer)):
         raise ValueError(f"indices must be whole numbers (n,), got {indices.dtype} {indices.shape}")
-    state = np.zeros(1, np.uint64)
-    for word in (int(seed), int(epoch)):
-        state = _mix(state + _GAMMA * np.array([word & 0xFFFFFFFFFFFFFFFF], np.uint64))
-    state = _mix(state + _GAMMA * indices.astype(np.uint64))
-    bits = _mix(state[:, None] + _GAMMA * np.arange(1, count + 1, dtype=np.uint64))
-    return (bits >> np.uint64(11)) * 2.0**-53
+    states = _mix(_stream(int(seed), int(epoch)) + _GAMMA * indices.astype(np.uint64))
+    steps = _GAMMA * np.arange(1, count + 1, dtype=np.uint64)
+    return (_mix(states[:, None] + steps) >> np.uint64(11)) * 2.0**-53
+
+
+@functools.lru_cache(maxsize=64)
+def _stream(seed: int, epoch: int) -> np.ndarray:
+    state = np.zeros(1, np.uint64)  # an array wraps around in silence, a scalar warns
+    for word in (seed, epoch):
+        state = _mix(state + _GAMMA * np.array([word % (1 << 64)], np.uint64))
+    return state
 
 
 def _mix(state: np.ndarray) -> np.ndarray:
@@ -74,31 +80,34 @@ def _mix(state: np.ndarray) -> np.ndarray:
 def parameters(policy: Policy, u, shape: tuple[int, int, int], ops=np) -> dict:
     """Turn uniform numbers (n, columns) into parameters; `ops` is NumPy or keras.ops."""
     height, width, channels = shape
-    drawn = {}
-
-    def within(column: int, low: float, high: float):
-        return low + (high - low) * u[:, column]
-
-    if policy.rotation:
-        drawn["theta"] = within(_THETA, -policy.rotation, policy.rotation)
-    if policy.width_shift:
-        drawn["tx"] = _shift(policy.width_shift, width, u[:, _TX], u[:, _TX + 1], ops)
-    if policy.height_shift:
-        drawn["ty"] = _shift(policy.height_shift, height, u[:, _TY], u[:, _TY + 1], ops)
-    if policy.shear:
-        drawn["shear"] = within(_SHEAR, -policy.shear, policy.shear)
-    if policy.zoom != (1.0, 1.0):
-        drawn["zx"] = within(_ZX, *policy.zoom)
-        drawn["zy"] = within(_ZY, *policy.zoom)
+    ranges = {
+        "theta": (_THETA, _around(policy.rotation)),
+        "tx": (_TX, _pixels(policy.width_shift, width)),
+        "ty": (_TY, _pixels(policy.height_shift, height)),
+        "shear": (_SHEAR, _around(policy.shear)),
+        "zx": (_ZX, policy.zoom if policy.zoom != (1.0, 1.0) else None),
+        "zy": (_ZY, policy.zoom if policy.zoom != (1.0, 1.0) else None),
+        "channel_shift_intensity": (_CHANNEL_SHIFT, _around(policy.channel_shift)),
+        "brightness": (_BRIGHTNESS, policy.brightness),
+    }
+    # One multiplication for all ranges: calls, not arithmetic, are what drawing costs.
+    low = np.zeros(columns(channels), "float64" if ops is np else "float32")
+    span = np.zeros_like(low)
+    for column, bounds in ranges.values():
+        if bounds:
+            low[column], span[column] = bounds[0], bounds[1] - bounds[0]
+    values = ops.add(ops.multiply(u, span), low)
+    drawn = {name: values[:, column] for name, (column, bounds) in ranges.items() if bounds}
+    for name, column, limit, side in (
+        ("tx", _TX, policy.width_shift, width),
+        ("ty", _TY, policy.height_shift, height),
+    ):
+        if limit and not isinstance(limit, float):
+            drawn[name] = _choice(limit, side, u[:, column], u[:, column + 1], ops)
     if policy.horizontal_flip:
         drawn["flip_horizontal"] = u[:, _FLIP_H] < policy.horizontal_flip
     if policy.vertical_flip:
         drawn["flip_vertical"] = u[:, _FLIP_V] < policy.vertical_flip
-    if policy.channel_shift:
-        limit = policy.channel_shift
-        drawn["channel_shift_intensity"] = within(_CHANNEL_SHIFT, -limit, limit)
-    if policy.brightness:
-        drawn["brightness"] = within(_BRIGHTNESS, *policy.brightness)
     if policy.channel_shuffle:
         shuffled = u[:, _SHUFFLE, None] < policy.channel_shuffle
         order = ops.argsort(u[:, _ORDER : _ORDER + channels], axis=1)
@@ -106,16 +115,24 @@ def parameters(policy: Policy, u, shape: tuple[int, int, int], ops=np) -> dict:
     return drawn
 
 
-def _shift(limit, side: int, magnitude, sign, ops):
-    """Return pixels; the three forms of `limit` are Keras': see Policy.width_shift."""
+def _around(limit: float) -> tuple[float, float] | None:
+    return (-limit, limit) if limit else None
+
+
+def _pixels(limit, side: int) -> tuple[float, float] | None:
+    if not isinstance(limit, float):
+        return None
+    return _around(limit * side if limit < 1 else limit)
+
+
+def _choice(limit, side: int, magnitude, sign, ops):
+    """Choose from whole pixels below an int or from a tuple; see Policy.width_shift."""
     sign = ops.where(sign < 0.5, -1.0, 1.0)
-    if isinstance(limit, tuple):
-        place = ops.floor(magnitude * len(limit))
-        shift = sign * sum(ops.where(place == k, v, 0.0) for k, v in enumerate(limit))
-        return shift * side if max(limit) < 1 else shift
     if isinstance(limit, int):
         return sign * ops.floor(magnitude * limit)
-    return (2 * magnitude - 1) * limit * (side if limit < 1 else 1)
+    place = ops.floor(magnitude * len(limit))
+    shift = sign * sum(ops.where(place == k, v, 0.0) for k, v in enumerate(limit))
+    return shift * side if max(limit) < 1 else shift
 
 
 def matrices(drawn: dict, n, shape, center=None, ops=np):
