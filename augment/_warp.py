@@ -170,9 +170,9 @@ def is_compiled() -> bool:
     return keras.backend.backend() != "torch"
 
 
-# Warp and color are two programs: in one, XLA on CPU makes the warp part of the reduction to
-# extremes, and samples it three times (TensorFlow 2.21) or in an interpreted fusion that took ten
-# times as long (JAX 0.10.2, which does that to the channel shift too: one program each).
+# Warp and color are programs apart. In one, XLA on CPU either finds the extremes of the images on
+# one core (TensorFlow 2.21), or makes the warp part of that reduction, ten times slower (JAX
+# 0.10.2, which does so to the channel shift too: there each function is a program).
 
 
 def run(images, numbers: dict, how: Sampling):

@@ -215,8 +215,10 @@ class ImageDataGenerator:
         x = _apply.as_images(np.asarray(x))
         if augment:
             seed = self.seed if seed is None else seed
-            indices = np.arange(len(x))
-            x = np.concatenate([self.augment(x, indices, e, seed) for e in range(rounds)])
+            parts = np.array_split(np.arange(len(x)), -(-len(x) // 256))  # a bound on memory
+            x = np.concatenate(
+                [self.augment(x[i], i, epoch, seed) for epoch in range(rounds) for i in parts]
+            )
         x = np.array(x, self.dtype)
         if self.rescale:
             x *= self.rescale
