@@ -27,9 +27,7 @@ def run(*, repeats: int = 30) -> list[dict]:
         "Keras' deprecated ImageDataGenerator": _deprecated(pixels.astype("float32")),
         "Keras layers": _layers(pixels.astype("float32")),
     }
-    albumentations = _albumentations(pixels)
-    if albumentations is not None:
-        cases["Albumentations"] = albumentations
+    cases |= _albumentations(pixels)
     with warnings.catch_warnings():
         # The deprecated generator warns of a SciPy namespace once per channel of each image.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -124,13 +122,13 @@ def _layers(images):
 
 
 def _albumentations(images):
-    """Compose the same operations, image by image; None where it is not installed."""
+    """Compose the same operations, image by image; no case where it is not installed."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks a server for its version
     try:
         import albumentations as A  # noqa: N812, its documented name
         import cv2
     except ImportError:
-        return None
+        return {}
     c = augment.C
     transform = A.Compose(
         [
@@ -149,4 +147,8 @@ def _albumentations(images):
             A.ChannelShuffle(p=c.channel_shuffle),
         ]
     )
-    return lambda: np.stack([transform(image=i)["image"] for i in images]).astype("float32")
+
+    def case():
+        return np.stack([transform(image=image)["image"] for image in images]).astype("float32")
+
+    return {f"Albumentations {A.__version__}": case}
