@@ -9,8 +9,6 @@ import pytest
 import augment
 from augment import _draw
 
-# TensorFlow variables turned to NumPy by Keras: an old spelling of __array__ there, not ours.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 # Keras' deprecated generator calls a SciPy namespace that SciPy 2 removes; it is an oracle here,
 # never a dependency.
 oracle = pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning")

@@ -14,8 +14,6 @@ import pytest
 import zoo
 from zoo import _families, _weights
 
-# TensorFlow 2.21 has not followed NumPy 2.4 yet: every conversion of a variable warns.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 NAMES = zoo.list_models()
 # The smallest network of each architecture, with what makes it smaller still.
