@@ -14,7 +14,6 @@ import pytest
 import zoo
 from zoo import _families, _weights
 
-
 NAMES = zoo.list_models()
 # The smallest network of each architecture, with what makes it smaller still.
 SMALLEST = {
