@@ -123,9 +123,9 @@ def train(
     if row.kind == "stack":
         raise ValueError(f"{recipe_name} is a stack: python -m experiments stack {recipe_name}")
     _load_keras(backend)
-    from experiments import session
+    from experiments import commands
 
-    session.train(row, run_dir or _run_dir(runs, row), data_dir, cache_dir, console)
+    commands.train(row, run_dir or _run_dir(runs, row), data_dir, cache_dir, console)
 
 
 @app.command()
@@ -150,10 +150,10 @@ def stack(
     if row.kind != "stack":
         raise ValueError(f"{recipe_name} is no stack: python -m experiments train {recipe_name}")
     _load_keras(backend)
-    from experiments import session
+    from experiments import commands
 
     folders = members or [_member_dir(runs, row, member) for member in row.members]
-    session.stack(row, run_dir or _run_dir(runs, row), folders, data_dir, cache_dir, console)
+    commands.stack(row, run_dir or _run_dir(runs, row), folders, data_dir, cache_dir, console)
 
 
 @app.command()
@@ -168,9 +168,9 @@ def evaluate(
     Example: python -m experiments evaluate runs/alphanet/alphanet_v4 --data-dir ~/data
     """
     _load_keras(backend)
-    from experiments import session
+    from experiments import commands
 
-    session.evaluate(run, data_dir, cache_dir, console)
+    commands.evaluate(run, data_dir, cache_dir, console)
 
 
 @app.command()
@@ -242,9 +242,9 @@ def quickstart(
     Example: python -m experiments quickstart
     """
     _load_keras(backend)
-    from experiments import session
+    from experiments import commands
 
-    session.quickstart(runs, console)
+    commands.quickstart(runs, console)
 
 
 def main() -> None:
