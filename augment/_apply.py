@@ -52,28 +52,28 @@ def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
         float32 tensor of the backend, shape as `images`.
 
     """
+    unknown = drawn.keys() - _warp.KNOWN
+    if unknown:
+        known = ", ".join(sorted(_warp.KNOWN))
+        raise ValueError(f"unknown transform parameter {sorted(unknown)}: known are {known}")
     return _apply(as_images(images), drawn, get(policy), center)
 
 
 def _apply(images, drawn: dict, policy: Policy, center=None):
     n = len(images)
-    numbers = {}
-    if _warp.GEOMETRY & drawn.keys():
-        numbers["matrix"] = _draw.matrices(drawn, n, images.shape[1:], center).astype("float32")
-    for name, dtype in _warp.COLOR.items():
-        if name in drawn:
-            numbers[name] = np.asarray(drawn[name], dtype)
-    how = _warp.sampling(policy)
-    if not numbers:
+    if not drawn:
         return ops.cast(ops.convert_to_tensor(images), "float32")
+    columns = [np.asarray(values, "float32").reshape(n, -1) for values in drawn.values()]
+    packed = np.concatenate(columns, axis=1)
+    layout = tuple((name, part.shape[1]) for name, part in zip(drawn, columns, strict=True))
+    how = _warp.sampling(policy, center)
     size = n
     if _warp.is_compiled():
         dtype = keras.backend.standardize_dtype(images.dtype)
-        size = _compiled_size((how, dtype, *images.shape[1:], *numbers), n)
+        size = _compiled_size((how, dtype, images.shape[1:], layout), n)
     if size > n:
-        images = _padded(images, size)
-        numbers = {name: _padded(values, size) for name, values in numbers.items()}
-    images = _warp.run(images, numbers, how)
+        images, packed = _padded(images, size), _padded(packed, size)
+    images = _warp.run(images, packed, layout, how)
     return images if size == n else images[:n]
 
 

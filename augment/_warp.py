@@ -6,7 +6,6 @@ for the warp. The code is `keras.ops`; what differs by backend, for speed, is he
 """
 
 import functools
-import math
 import typing
 
 import keras
@@ -14,51 +13,57 @@ import numpy as np
 from keras import ops
 
 from augment import _color
+from augment._geometry import inside, matrices
 from augment.policy import Policy
 
 GEOMETRY = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
-WARP = {"matrix", "channel_order"}
-COLOR = {"channel_shift_intensity": "float32", "brightness": "float32", "channel_order": "int32"}
+COLOR = {"channel_shift_intensity", "brightness"}
+KNOWN = GEOMETRY | COLOR | {"channel_order"}
+
+Layout = tuple[tuple[str, int], ...]  # names of the parameters in a packed array, and their widths
 
 
 class Sampling(typing.NamedTuple):
     """The part of a policy that selects compiled code instead of being its input."""
 
-    fill_mode: str = "nearest"
-    cval: float = 0.0
-    order: int = 1
+    fill_mode: str
+    cval: float
+    order: int
+    center: tuple[float, float] | None = None
 
 
-def sampling(policy: Policy) -> Sampling:
+def sampling(policy: Policy, center=None) -> Sampling:
     """Select what of `policy` is compiled in."""
-    return Sampling(policy.fill_mode, policy.cval, policy.interpolation_order)
+    return Sampling(policy.fill_mode, policy.cval, policy.interpolation_order, center)
 
 
-def transform(images, numbers: dict, how: Sampling):
-    """Transform a batch in `keras.ops`, traceable on every backend."""
-    return color(warp(images, numbers, how), numbers)
+def transform(images, drawn: dict, how: Sampling):
+    """Transform a batch by drawn parameters in `keras.ops`, traceable on every backend."""
+    return color(warp(images, drawn, how), drawn)
 
 
-def color(images, numbers: dict, compiled=lambda function: function, fold: bool = False):
+def color(images, drawn: dict, compiled=lambda function: function, fold: bool = False):
     """Change the colors of a warped batch, with functions that may be `compiled` one by one."""
-    shift, brightness = numbers.get("channel_shift_intensity"), numbers.get("brightness")
+    shift, brightness = drawn.get("channel_shift_intensity"), drawn.get("brightness")
     if shift is not None:
         low, high = compiled(_color.extremes)(images, fold)
         images = compiled(_color.shift_channels)(images, shift, low, high)
     return images if brightness is None else compiled(_color.brighten)(images, brightness)
 
 
-def warp(images, numbers: dict, how: Sampling):
-    """Warp a batch and order its channels; flips are part of the matrix.
+def warp(images, drawn: dict, how: Sampling):
+    """Warp a batch and order its channels; flips are part of the affine map.
 
     Flips and the order of the channels come after the channel shift in ImageDataGenerator, and
     commute with it, as with brightness.
     """
-    matrix, order = numbers.get("matrix"), numbers.get("channel_order")
-    if matrix is None:
+    order = drawn.get("channel_order")
+    order = None if order is None else ops.cast(order, "int32")
+    if not GEOMETRY & drawn.keys():
         images = ops.cast(images, "float32")
         return images if order is None else _color.order_channels(images, order)
     height, width = images.shape[1:3]
+    matrix = matrices(drawn, ops.shape(images)[0], images.shape[1:], how.center)
     y = ops.arange(height, dtype="float32")[None, :, None]
     x = ops.arange(width, dtype="float32")[None, None, :]
     m = [matrix[:, k, None, None] for k in range(6)]
@@ -66,7 +71,7 @@ def warp(images, numbers: dict, how: Sampling):
     outside = None
     if how.fill_mode == "constant":
         outside = (rows < 0) | (rows > height - 1) | (columns < 0) | (columns > width - 1)
-    rows, columns = _inside(rows, height, how.fill_mode), _inside(columns, width, how.fill_mode)
+    rows, columns = inside(rows, height, how.fill_mode), inside(columns, width, how.fill_mode)
     if how.order == 0:
         rows, columns = ops.floor(rows + 0.5), ops.floor(columns + 0.5)
     if keras.backend.backend() == "torch":
@@ -74,22 +79,6 @@ def warp(images, numbers: dict, how: Sampling):
     else:
         warped = _gather_sample(images, order, rows, columns, how)
     return warped if outside is None else ops.where(outside[..., None], how.cval, warped)
-
-
-def _inside(coordinate, size: int, fill_mode: str):
-    """Bring source coordinates into [0, size - 1] by the rules of `scipy.ndimage`."""
-    last = size - 1
-    if fill_mode == "reflect":  # half-sample symmetric: a triangular wave of period 2 size
-        phase = (coordinate + 0.5) * (0.5 / size)
-        coordinate = ops.abs(phase - ops.round(phase)) * (2.0 * size) - 0.5
-    elif fill_mode == "wrap" and last:  # SciPy's "wrap" has period size - 1
-        periods = ops.floor(ops.abs(coordinate) / last)
-        coordinate = ops.where(
-            coordinate < 0,
-            coordinate + last * (periods + 1),
-            ops.where(coordinate > last, coordinate - last * periods, coordinate),
-        )
-    return ops.clip(coordinate, 0.0, float(last))
 
 
 def _gather_sample(images, order, rows, columns, how: Sampling):
@@ -175,58 +164,67 @@ def is_compiled() -> bool:
 # 0.10.2, which does so to the channel shift too: there each function is a program).
 
 
-def run(images, numbers: dict, how: Sampling):
-    """Run `transform` on host arrays or tensors, compiled where the backend compiles."""
+def run(images, packed, layout: Layout, how: Sampling):
+    """Run `transform` on host arrays or tensors, compiled where the backend compiles.
+
+    `packed` (n, columns) holds all parameters: one array is quicker to hand over than many.
+    """
     backend = keras.backend.backend()
     if backend == "jax":
-        of_warp = {name: numbers[name] for name in numbers if name in WARP}
-        return color(_jitted(warp)(images, of_warp, how), numbers, _jitted)
+        images = _jitted(_warp_packed)(images, packed, layout, how)
+        return color(images, unpack(packed, layout), _jitted)
     if backend == "tensorflow":
         kind = (tuple(images.shape), keras.backend.standardize_dtype(images.dtype))
-        kinds = tuple((name, v.shape, v.dtype) for name, v in numbers.items())
-        return _programs(kind, kinds, how)(images, numbers)
+        return _programs(kind, layout, how)(images, packed)
     import torch
 
     with torch.no_grad():
-        numbers = {name: ops.convert_to_tensor(values) for name, values in numbers.items()}
-        return transform(ops.convert_to_tensor(images), numbers, how)
+        drawn = unpack(ops.convert_to_tensor(packed), layout)
+        return transform(ops.convert_to_tensor(images), drawn, how)
+
+
+def unpack(packed, layout: Layout) -> dict:
+    """Split packed parameters into (n,) or (n, width) arrays by name."""
+    drawn, start = {}, 0
+    for name, width in layout:
+        part = packed[:, start : start + width]
+        drawn[name] = part if name == "channel_order" else part[:, 0]
+        start += width
+    return drawn
+
+
+def _warp_packed(images, packed, layout: Layout, how: Sampling):
+    return warp(images, unpack(packed, layout), how)
 
 
 @functools.cache
 def _jitted(function: typing.Callable) -> typing.Callable:
     import jax
 
-    static = {warp: "how", _color.extremes: "fold"}
+    static = {_warp_packed: ("layout", "how"), _color.extremes: ("fold",)}
     return jax.jit(function, static_argnames=static.get(function))
 
 
 @functools.cache
-def _programs(kind: tuple, kinds: tuple, how: Sampling) -> typing.Callable:
-    # Concrete functions, explicit tensors and all numbers in one: half the dispatch time.
+def _programs(kind: tuple, layout: Layout, how: Sampling) -> typing.Callable:
+    # Concrete functions and explicit tensors: half the dispatch time of a tf.function.
     import tensorflow as tf
 
-    def unpacked(packed) -> dict:
-        numbers, start = {}, 0
-        for name, shape, dtype in kinds:
-            stop = start + math.prod(shape[1:])
-            numbers[name] = ops.cast(ops.reshape(packed[:, start:stop], shape), dtype)
-            start = stop
-        return numbers
+    shape, dtype = kind
+    numbers = tf.TensorSpec((shape[0], sum(width for _, width in layout)), "float32")
 
     def compiled(function, dtype):
-        width = sum(math.prod(shape[1:]) for _, shape, _ in kinds)
-        specs = tf.TensorSpec(kind[0], dtype), tf.TensorSpec((kind[0][0], width), "float32")
         program = tf.function(function, jit_compile=True, autograph=False)
-        return program.get_concrete_function(*specs)
+        return program.get_concrete_function(tf.TensorSpec(shape, dtype), numbers)
 
-    warped = compiled(lambda x, packed: warp(x, unpacked(packed), how), kind[1])
-    colored = compiled(lambda x, packed: color(x, unpacked(packed), fold=True), "float32")
-    has_color = any(name not in WARP for name, _, _ in kinds)
+    warped = compiled(lambda images, packed: _warp_packed(images, packed, layout, how), dtype)
+    colored = compiled(
+        lambda images, packed: color(images, unpack(packed, layout), fold=True), "float32"
+    )
 
-    def call(images, numbers):
-        flat = [values.reshape(len(values), -1) for values in numbers.values()]
-        packed = tf.convert_to_tensor(np.concatenate(flat, axis=1, dtype="float32"))
+    def call(images, packed):
+        packed = tf.convert_to_tensor(packed)
         images = warped(tf.convert_to_tensor(images), packed)
-        return colored(images, packed) if has_color else images
+        return colored(images, packed) if any(name in COLOR for name, _ in layout) else images
 
     return call

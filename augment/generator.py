@@ -11,7 +11,7 @@ import warnings
 import keras
 import numpy as np
 
-from augment import _apply, _draw, _warp
+from augment import _apply, _draw
 from augment._iterators import ArrayIterator, DirectoryIterator
 from augment.policy import Policy
 
@@ -295,10 +295,6 @@ class ImageDataGenerator:
 
     def apply_transform(self, x, transform_parameters: dict) -> np.ndarray:
         """Apply parameters, by Keras' names, to one image (h, w, c); unknown names raise."""
-        unknown = transform_parameters.keys() - _warp.GEOMETRY - _warp.COLOR.keys()
-        if unknown:
-            known = sorted({*_warp.GEOMETRY, *_warp.COLOR})
-            raise ValueError(f"unknown transform parameter {sorted(unknown)}: known are {known}")
         drawn = {k: np.array([v]) for k, v in transform_parameters.items() if v is not None}
         return self._apply(np.asarray(x)[None], drawn)[0].astype(self.dtype, copy=False)
 

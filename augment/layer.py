@@ -41,12 +41,7 @@ class Augment(keras.layers.Layer):
             (n, _draw.columns(shape[2])), dtype="float32", seed=self.seed_generator
         )
         drawn = _draw.parameters(self.policy, u, shape, ops)
-        numbers = {k: v for k, v in drawn.items() if k not in _warp.GEOMETRY}
-        if _warp.GEOMETRY & drawn.keys():
-            numbers["matrix"] = _draw.matrices(drawn, n, shape, ops=ops)
-        if "channel_order" in numbers:
-            numbers["channel_order"] = ops.cast(numbers["channel_order"], "int32")
-        images = _warp.transform(images, numbers, _warp.sampling(self.policy))
+        images = _warp.transform(images, drawn, _warp.sampling(self.policy))
         return ops.cast(images, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

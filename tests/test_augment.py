@@ -148,19 +148,23 @@ def test_fill_modes_and_orders_equal_scipy(images, fill_mode, order):
 @pytest.mark.backend
 @pytest.mark.parametrize("shape", [(9, 5, 1), (5, 9, 2), (6, 6, 4), (7, 8, 5), (1, 6, 3)])
 def test_any_shape_and_number_of_channels(shape):
-    """Against `scipy.ndimage.affine_transform` on the composed matrix, true center and axes."""
+    """Against SciPy on Keras' matrices, multiplied one by one, about the true center."""
     import scipy.ndimage
 
     images = np.random.default_rng(3).integers(0, 256, (3, *shape), np.uint8)
     policy = augment.Policy(rotation=50, shear=20, width_shift=0.4, channel_shuffle=1.0)
     drawn = augment.draw(policy, seed=0, epoch=0, indices=[4, 5, 6], shape=shape)
-    matrices = _draw.matrices(drawn, 3, shape)
+    middle = np.array([[1, 0, (shape[1] - 1) / 2], [0, 1, (shape[0] - 1) / 2], [0, 0, 1]])
     expected = np.empty(images.shape, "float32")
     for i, k in itertools.product(range(3), range(shape[-1])):
-        m = matrices[i].reshape(2, 3)
+        a, s = np.deg2rad([drawn["theta"][i], drawn["shear"][i]])
+        rotation = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+        shift = np.array([[1, 0, drawn["tx"][i]], [0, 1, 0], [0, 0, 1]])
+        shear = np.array([[1, -np.sin(s), 0], [0, np.cos(s), 0], [0, 0, 1]])
+        m = middle @ rotation @ shift @ shear @ np.linalg.inv(middle)  # of (x, y, 1)
         source = images[i, :, :, drawn["channel_order"][i, k]].astype("float32")
         expected[i, :, :, k] = scipy.ndimage.affine_transform(
-            source, m[:, :2], m[:, 2], order=1, mode="nearest"
+            source, m[1::-1, 1::-1], m[1::-1, 2], order=1, mode="nearest"
         )
     for typed in (images, images.astype("float64"), images.astype("int32")):
         result = host(augment.batch(typed, policy, seed=0, epoch=0, indices=[4, 5, 6]))

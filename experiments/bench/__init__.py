@@ -28,29 +28,27 @@ def main(what: str, *, out: pathlib.Path | None, repeats: int, console) -> None:
 
 
 def side_by_side(
-    cases: dict[str, Callable[[], object]], *, repeats: int, warmup: int = 2, limit: float = 20
+    cases: dict[str, Callable[[], object]], *, repeats: int, turn: float = 0.5, limit: float = 20
 ) -> dict[str, float]:
     """Return the median seconds of each case, timed in turns so that all see the same machine.
 
-    A turn is five calls, as a loop of training would make them: the first finds the caches full
-    of another case. A case that has taken `limit` seconds in all is not repeated further.
+    A turn lasts `turn` seconds, or one call if that is longer: caches and threads settle, as they
+    do in training. Each case has `repeats` turns, or as many as begin within its first `limit`
+    seconds.
     """
-    for _ in range(warmup):
-        for case in cases.values():
-            case()
+    for case in list(cases.values()) * 2:  # compilation, and what the first call after it does
+        case()
     seconds = {name: [] for name in cases}
-    while any(_goes_on(times, repeats, limit) for times in seconds.values()):
+    for _ in range(repeats):
         for name, case in cases.items():
-            for _ in range(5):
-                if _goes_on(seconds[name], repeats, limit):
-                    start = time.perf_counter()
-                    case()
-                    seconds[name].append(time.perf_counter() - start)
+            end = time.perf_counter() + turn
+            while sum(seconds[name]) < limit:
+                start = time.perf_counter()
+                case()
+                seconds[name].append(time.perf_counter() - start)
+                if time.perf_counter() > end:
+                    break
     return {name: statistics.median(times) for name, times in seconds.items()}
-
-
-def _goes_on(times: list[float], repeats: int, limit: float) -> bool:
-    return len(times) < repeats and sum(times) < limit
 
 
 def print_rows(rows: list[dict], console) -> None:
