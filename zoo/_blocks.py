@@ -40,6 +40,8 @@ class Facts:
     """Weights, biases, BN gamma and beta, at the reference shape and classes."""
     macs: int
     """Multiply-adds of convolutions and dense layers for one image, likewise."""
+    macs_64: int | None = None
+    """Of an image of 64x64 pixels, with the stem that `auto` gives it; None: that is `macs`."""
     input_shape: tuple[int, int, int] | None = None
     classes: int | None = None
     head: str | None = None

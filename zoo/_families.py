@@ -35,6 +35,7 @@ FAMILIES = {
     "ghostnet": Family(224, 1000, "classifier", TIMM, "GhostNet, arXiv 1911.11907"),
     "resnet": Family(224, 1000, "fc", TIMM, "Deep Residual Learning, arXiv 1512.03385"),
     "resnext": Family(224, 1000, "fc", TIMM, "ResNeXt, arXiv 1611.05431"),
+    "shufflenet_v1": Family(224, 1000, "output", PYTORCHCV, "ShuffleNet, arXiv 1707.01083"),
     "simplenet": Family(224, 1000, "classifier", SIMPLENET, "SimpleNet, arXiv 1608.06037"),
     "wide_resnet": Family(32, 10, "output", PYTORCHCV, "Wide Residual Networks, arXiv 1605.07146"),
 }
@@ -53,6 +54,8 @@ class ModelInfo:
     """Weights, biases, BN gamma and beta."""
     macs: int
     """Multiply-adds for one image."""
+    macs_64: int
+    """Multiply-adds for one RGB image of 64x64 pixels under `stem="auto"`, same classes."""
     input_shape: tuple[int, int, int]
     classes: int
     paper: str
@@ -77,6 +80,7 @@ def catalog() -> dict:
         }
         module = importlib.import_module(f"zoo.{family}")
         for name, spec in module.VARIANTS.items():
+            facts["macs_64"] = spec.macs
             unsaid = {key: fact for key, fact in facts.items() if getattr(spec, key) is None}
             entries[name] = module, dataclasses.replace(spec, **unsaid)
     return entries

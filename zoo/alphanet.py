@@ -35,7 +35,9 @@ _v4 = partial(Spec, parameters=11_255_496, macs=194_584_576)
 VARIANTS = {
     "alphanet_v1": _wide(conv_dropout=0.4, dense_dropout=0.5),
     "alphanet_v2": _wide(notes="alphanet_v1 with other dropout rates."),
-    "alphanet_v3": Spec(parameters=11_255_496, macs=243_709_952, input_shape=(72, 72, 3)),
+    "alphanet_v3": Spec(
+        parameters=11_255_496, macs=243_709_952, macs_64=194_584_576, input_shape=(72, 72, 3)
+    ),
     "alphanet_v4": _v4(),
     "alphanet_v4b": _v4(notes="The network of alphanet_v4: only the seed of its training differs."),
     "alphanet_v4c": _v4(notes="The network of alphanet_v4: only the seed of its training differs."),

@@ -32,7 +32,10 @@ _bravonet = partial(Spec, parameters=11_281_547, macs=149_196_800)
 VARIANTS = {
     "bravonet": _bravonet(),
     "bravonet_v1": _bravonet(
-        input_shape=(72, 72, 3), macs=231_791_616, notes="bravonet at 72 pixels."
+        input_shape=(72, 72, 3),
+        macs=231_791_616,
+        macs_64=149_196_800,
+        notes="bravonet at 72 pixels.",
     ),
     "bravonet_v2": _bravonet(notes="The network of bravonet; the row names another training."),
     "bravonet_v3": _bravonet(notes="The network of bravonet; the row names another training."),

@@ -26,6 +26,7 @@ VARIANTS = {
         blocks=(6, 12, 24, 16),
         parameters=7_978_856,
         macs=2_834_161_664,
+        macs_64=926_130_176,
         weights=("timm:densenet121.tv_in1k", "timm:densenet121.ra_in1k"),
     ),
     "densenet161": Spec(
@@ -33,18 +34,21 @@ VARIANTS = {
         growth=48,
         parameters=28_681_000,
         macs=7_727_907_072,
+        macs_64=2_524_885_248,
         weights=("timm:densenet161.tv_in1k",),
     ),
     "densenet169": Spec(
         blocks=(6, 12, 32, 32),
         parameters=14_149_480,
         macs=3_359_843_328,
+        macs_64=1_098_212_352,
         weights=("timm:densenet169.tv_in1k",),
     ),
     "densenet201": Spec(
         blocks=(6, 12, 48, 32),
         parameters=20_013_928,
         macs=4_291_365_888,
+        macs_64=1_402_555_392,
         weights=("timm:densenet201.tv_in1k",),
     ),
 }

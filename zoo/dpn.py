@@ -54,15 +54,25 @@ class Spec(Settings):
 GHOST = "definition in the file's docstring, on dpn68 of timm 1.0.31"
 
 VARIANTS = {
-    "dpn68": Spec(parameters=12_611_602, macs=2_326_163_456, weights=("timm:dpn68.mx_in1k",)),
+    "dpn68": Spec(
+        parameters=12_611_602,
+        macs=2_326_163_456,
+        macs_64=760_123_904,
+        weights=("timm:dpn68.mx_in1k",),
+    ),
     "ghost_1_dpn68": Spec(
         ghosted=("conv1_1", "conv2_1."),
         parameters=12_607_268,
         macs=2_309_755_904,
+        macs_64=754_766_336,
         source=GHOST,
     ),
     "ghost_all_dpn68": Spec(
-        ghosted=("conv",), parameters=7_800_020, macs=1_354_418_976, source=GHOST
+        ghosted=("conv",),
+        parameters=7_800_020,
+        macs=1_354_418_976,
+        macs_64=442_819_584,
+        source=GHOST,
     ),
 }
 

@@ -88,14 +88,18 @@ class Spec(Settings):
 
 
 VARIANTS = {
-    "ghostnet_050": Spec(width=0.5, parameters=2_587_292, macs=42_328_152),
+    "ghostnet_050": Spec(width=0.5, parameters=2_587_292, macs=42_328_152, macs_64=15_349_728),
     "ghostnet_100": Spec(
-        parameters=5_182_508, macs=141_150_512, weights=("timm:ghostnet_100.in1k",)
+        parameters=5_182_508,
+        macs=141_150_512,
+        macs_64=48_789_056,
+        weights=("timm:ghostnet_100.in1k",),
     ),
-    "ghostnet_130": Spec(width=1.3, parameters=7_358_820, macs=227_003_256),
+    "ghostnet_130": Spec(width=1.3, parameters=7_358_820, macs=227_003_256, macs_64=77_769_600),
     "ghostnet_cars": Spec(
         parameters=3_041_412,
         macs=161_394_496,
+        macs_64=46_649_408,
         input_shape=(227, 227, 3),
         classes=196,
         head="classifier.4",

@@ -27,12 +27,14 @@ VARIANTS = {
         blocks=(2, 2, 2, 2),
         parameters=11_689_512,
         macs=1_814_073_344,
+        macs_64=592_695_296,
         weights=("timm:resnet18.tv_in1k", "timm:resnet18.a1_in1k"),
     ),
     "resnet34": Spec(
         blocks=(3, 4, 6, 3),
         parameters=21_797_672,
         macs=3_663_761_408,
+        macs_64=1_196_675_072,
         weights=("timm:resnet34.tv_in1k", "timm:resnet34.a1_in1k"),
     ),
     "resnet50": Spec(
@@ -40,6 +42,7 @@ VARIANTS = {
         bottleneck=True,
         parameters=25_557_032,
         macs=4_089_184_256,
+        macs_64=1_336_623_104,
         weights=("timm:resnet50.tv_in1k", "timm:resnet50.a1_in1k"),
     ),
 }

@@ -80,6 +80,7 @@ VARIANTS = {
         group_width=4,
         parameters=25_028_904,
         macs=4_230_479_872,
+        macs_64=1_382_760_448,
         weights=("timm:resnext50_32x4d.tv_in1k", "timm:resnext50_32x4d.a1_in1k"),
     ),
     "resnext101_32x4d": Spec(
@@ -88,6 +89,7 @@ VARIANTS = {
         group_width=4,
         parameters=44_177_704,
         macs=7_969_996_800,
+        macs_64=2_603_827_200,
         weights=("timm:resnext101_32x4d.gluon_in1k",),
     ),
     "resnext101_32x8d": Spec(
@@ -96,14 +98,25 @@ VARIANTS = {
         group_width=8,
         parameters=88_791_336,
         macs=16_414_015_488,
+        macs_64=5_361_057_792,
         weights=("timm:resnext101_32x8d.fb_wsl_ig1b_ft_in1k", "timm:resnext101_32x8d.tv_in1k"),
         notes="The default weights are those trained on weakly labeled images (WSL).",
     ),
-    "resnext29_32x4d": _cifar(groups=32, group_width=4, parameters=4_775_754, macs=774_055_936),
-    "resnext29_4x32d": _cifar(groups=4, group_width=32, parameters=6_807_882, macs=1_071_327_232),
-    "resnext29_8x64d": _cifar(groups=8, group_width=64, parameters=34_426_698, macs=5_387_266_048),
+    "resnext29_32x4d": _cifar(
+        groups=32, group_width=4, parameters=4_775_754, macs=774_055_936, macs_64=3_096_193_024
+    ),
+    "resnext29_4x32d": _cifar(
+        groups=4, group_width=32, parameters=6_807_882, macs=1_071_327_232, macs_64=4_285_278_208
+    ),
+    "resnext29_8x64d": _cifar(
+        groups=8, group_width=64, parameters=34_426_698, macs=5_387_266_048, macs_64=21_549_033_472
+    ),
     "resnext29_16x64d": _cifar(
-        groups=16, group_width=64, parameters=68_155_210, macs=10_688_866_304
+        groups=16,
+        group_width=64,
+        parameters=68_155_210,
+        macs=10_688_866_304,
+        macs_64=42_755_434_496,
     ),
 }
 

@@ -58,34 +58,41 @@ VARIANTS = {
         filters=(64, 128, 128, 128, 128, 128, 256, 256, 256, 512, 2048, 256, 256),
         parameters=5_498_378,
         macs=652_151_296,
+        macs_64=2_608_597_504,
     ),
     "simplenet_cifar_310k": _cifar(
         filters=(64, 32, 32, 32, 32, 32, 64, 64, 64, 128, 256, 64, 64),
         parameters=312_362,
         macs=55_788_160,
+        macs_64=223_150_720,
     ),
     "simplenet_cifar_460k": _cifar(
         filters=(32, 32, 32, 64, 64, 64, 64, 64, 64, 96, 96, 96, 100),
         parameters=385_790,
         macs=73_189_864,
+        macs_64=292_756_456,
         notes="The PyTorch file; the paper's 460 k network has kernels 3, 3, 1 in layers 11 to 13.",
     ),
     "simplenetv1_small_m1_05": _imagenet(
-        scale=0.5, strided=M1, parameters=1_506_792, macs=340_923_392
+        scale=0.5, strided=M1, parameters=1_506_792, macs=340_923_392, macs_64=27_948_032
     ),
     "simplenetv1_small_m2_05": _imagenet(
-        scale=0.5, strided=M2, parameters=1_506_792, macs=427_627_520
+        scale=0.5, strided=M2, parameters=1_506_792, macs=427_627_520, macs_64=35_025_920
     ),
     "simplenetv1_small_m1_075": _imagenet(
-        scale=0.75, strided=M1, parameters=3_287_272, macs=758_853_120
+        scale=0.75, strided=M1, parameters=3_287_272, macs=758_853_120, macs_64=62_123_520
     ),
     "simplenetv1_small_m2_075": _imagenet(
-        scale=0.75, strided=M2, parameters=3_287_272, macs=953_937_408
+        scale=0.75, strided=M2, parameters=3_287_272, macs=953_937_408, macs_64=78_048_768
     ),
-    "simplenetv1_5m_m1": _imagenet(strided=M1, parameters=5_752_808, macs=1_341_761_536),
-    "simplenetv1_5m_m2": _imagenet(strided=M2, parameters=5_752_808, macs=1_688_578_048),
-    "simplenetv1_9m_m1": _9m(strided=M1, macs=2_774_249_984),
-    "simplenetv1_9m_m2": _9m(strided=M2, macs=3_554_587_136),
+    "simplenetv1_5m_m1": _imagenet(
+        strided=M1, parameters=5_752_808, macs=1_341_761_536, macs_64=109_766_656
+    ),
+    "simplenetv1_5m_m2": _imagenet(
+        strided=M2, parameters=5_752_808, macs=1_688_578_048, macs_64=138_078_208
+    ),
+    "simplenetv1_9m_m1": _9m(strided=M1, macs=2_774_249_984, macs_64=226_763_264),
+    "simplenetv1_9m_m2": _9m(strided=M2, macs=3_554_587_136, macs_64=290_464_256),
 }
 
 

@@ -26,14 +26,28 @@ class Spec(Settings):
 
 
 VARIANTS = {
-    "wrn_16_2": Spec(blocks=2, widen=2, parameters=691_674, macs=101_106_944),
-    "wrn_16_4": Spec(blocks=2, widen=4, parameters=2_748_890, macs=392_612_352),
-    "wrn_16_8": Spec(blocks=2, widen=8, parameters=10_961_370, macs=1_548_145_664),
-    "wrn_16_10": Spec(blocks=2, widen=10, parameters=17_116_634, macs=2_412_173_568),
-    "wrn_16_16": Spec(blocks=2, widen=16, parameters=43_778_522, macs=6_149_302_272),
-    "wrn_28_2": Spec(blocks=4, widen=2, parameters=1_467_610, macs=214_353_152),
-    "wrn_28_4": Spec(blocks=4, widen=4, parameters=5_849_050, macs=845_597_184),
-    "wrn_28_10": Spec(blocks=4, widen=10, parameters=36_479_194, macs=5_243_328_768),
+    "wrn_16_2": Spec(blocks=2, widen=2, parameters=691_674, macs=101_106_944, macs_64=404_423_936),
+    "wrn_16_4": Spec(
+        blocks=2, widen=4, parameters=2_748_890, macs=392_612_352, macs_64=1_570_441_728
+    ),
+    "wrn_16_8": Spec(
+        blocks=2, widen=8, parameters=10_961_370, macs=1_548_145_664, macs_64=6_192_567_296
+    ),
+    "wrn_16_10": Spec(
+        blocks=2, widen=10, parameters=17_116_634, macs=2_412_173_568, macs_64=9_648_675_072
+    ),
+    "wrn_16_16": Spec(
+        blocks=2, widen=16, parameters=43_778_522, macs=6_149_302_272, macs_64=24_597_178_368
+    ),
+    "wrn_28_2": Spec(
+        blocks=4, widen=2, parameters=1_467_610, macs=214_353_152, macs_64=857_408_768
+    ),
+    "wrn_28_4": Spec(
+        blocks=4, widen=4, parameters=5_849_050, macs=845_597_184, macs_64=3_382_381_056
+    ),
+    "wrn_28_10": Spec(
+        blocks=4, widen=10, parameters=36_479_194, macs=5_243_328_768, macs_64=20_973_295_872
+    ),
 }
 
 
