@@ -6,9 +6,12 @@ from rich.table import Table
 import zoo
 from experiments import recipe
 
-# Characters from which a table has room for the papers' names.
-WIDE = 110
-COLUMNS = ("parameters", "MACs, M", "input", "classes")
+# Characters from which a table has room for the names of weights and papers.
+WIDE = 160
+CAPTION = (
+    "parameters and MACs (multiply-adds of one image) at the reference's input; at 64 px: with "
+    'stem="auto"; least: smallest image in pixels, (as) what the network enlarges it to'
+)
 
 
 def networks(pattern: str = "*") -> list[zoo.ModelInfo]:
@@ -26,23 +29,44 @@ def recipes() -> list[recipe.Row]:
 
 def network_table(found: list[zoo.ModelInfo], width: int) -> Table:
     """Table for a console of `width` characters."""
-    table = Table(title=f"{len(found)} networks", box=box.SIMPLE_HEAD)
+    wide = width >= WIDE
+    caption = CAPTION if wide else f"{CAPTION}; {WIDE} characters have room for the papers"
+    table = Table(title=f"{len(found)} networks", caption=caption, box=box.SIMPLE_HEAD)
     table.add_column("name", style="bold", no_wrap=True)
-    for column in COLUMNS:
+    for column in ("parameters", "MACs, M", "at 64 px", "least"):
         table.add_column(column, justify="right", no_wrap=True)
-    if width >= WIDE:
-        table.add_column("paper")
+    for column in ("input", "classes", "weights", "paper") if wide else ("weights",):
+        table.add_column(column)
     for model in found:
-        table.add_row(model.name, *_cells(model), *([model.paper] if width >= WIDE else []))
+        weights = ", ".join(model.weights if wide else _kinds(model))
+        size = "x".join(str(side) for side in model.input_shape)
+        table.add_row(
+            model.name,
+            f"{model.parameters:,}",
+            f"{model.macs / 1e6:,.1f}",
+            f"{model.macs_64 / 1e6:,.1f}",
+            _least(model),
+            *((size, str(model.classes), weights, model.paper) if wide else (weights,)),
+        )
     return table
 
 
 def markdown(found: list[zoo.ModelInfo]) -> str:
-    """Return the README's table: one row per network."""
-    lines = [f"| name | {' | '.join(COLUMNS)} | paper |", "|---|--:|--:|--:|--:|---|"]
-    lines += [
-        f"| `{model.name}` | {' | '.join(_cells(model))} | {model.paper} |" for model in found
-    ]
+    """Return the README's table: one row per architecture, with the range of its networks."""
+    columns = ("networks", "parameters, M", "MACs at 64 px, M", "weights", "paper")
+    lines = [f"| {' | '.join(columns)} |", "|---|--:|--:|---|---|"]
+    families: dict[str, list[zoo.ModelInfo]] = {}
+    for model in found:
+        families.setdefault(model.family, []).append(model)
+    for _, models in sorted(families.items()):
+        cells = (
+            ", ".join(f"`{model.name}`" for model in models),
+            _range([model.parameters / 1e6 for model in models]),
+            _range([model.macs_64 / 1e6 for model in models]),
+            ", ".join(dict.fromkeys(kind for model in models for kind in _kinds(model))),
+            models[0].paper,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -73,6 +97,16 @@ def recipe_table(rows: list[recipe.Row]) -> Table:
     return table
 
 
-def _cells(model: zoo.ModelInfo) -> tuple[str, ...]:
-    size = "x".join(str(side) for side in model.input_shape)
-    return f"{model.parameters:,}", f"{model.macs / 1e6:,.1f}", size, str(model.classes)
+def _least(model: zoo.ModelInfo) -> str:
+    """Tell the smallest image, and what the network enlarges it to if it does."""
+    return str(model.min_size) + (f" (as {model.enlarges_to})" if model.enlarges_to else "")
+
+
+def _kinds(model: zoo.ModelInfo) -> list[str]:
+    """Where a network's weights come from: `timm`, `imagenet`."""
+    return list(dict.fromkeys(weights.partition(":")[0] for weights in model.weights))
+
+
+def _range(values: list[float]) -> str:
+    ends = dict.fromkeys(f"{value:,.1f}" for value in (min(values), max(values)))
+    return " to ".join(ends)

@@ -49,6 +49,8 @@ class Facts:
     source: str | None = None
     stem: str | None = "auto"
     """The stem unless the caller chooses one; None: the network has no choice of stem."""
+    enlarges_to: int | None = None
+    """Height and width in pixels to which smaller images are enlarged, bilinearly."""
     weights: tuple[str, ...] = ()
     """What `build(weights=...)` can download, the default first."""
     notes: str = ""
@@ -145,6 +147,17 @@ def classify(pooled, spec, classes: int | None):
     if rate := getattr(spec, spec.head_dropout):
         pooled = layers.Dropout(rate)(pooled)
     return dense(pooled, classes, name="logits", dtype="float32")
+
+
+def classifier(names) -> str:
+    """Say which layer has the classifier's weights: `logits`, or the map that it is the mean of."""
+    return "logits_map" if "logits_map" in names else "logits"
+
+
+def nearest_multiple(width: float, multiple: int) -> int:
+    """Return the nearest multiple that is not more than a tenth below the width."""
+    nearest = max(multiple, int(width + multiple / 2) // multiple * multiple)
+    return nearest if nearest >= 0.9 * width else nearest + multiple
 
 
 def variance_scaling(scale: float, mode: str, distribution: str):

@@ -21,6 +21,7 @@ class Family(NamedTuple):
 
 TIMM = "timm 1.0.31"
 PYTORCHCV = "pytorchcv 0.0.74"
+TORCHVISION = "torchvision 0.28.0"
 DEFINED = "definition in the file's docstring"
 QUBVEL = "qubvel/classification_models"
 SIMPLENET = "Coderx7/SimpleNet_Pytorch"
@@ -33,10 +34,14 @@ FAMILIES = {
     "dpn": Family(224, 1000, "classifier", TIMM, "Dual Path Networks, arXiv 1707.01629"),
     "ghost_resnet": Family(224, 1000, "fc", DEFINED, "GhostNet, arXiv 1911.11907"),
     "ghostnet": Family(224, 1000, "classifier", TIMM, "GhostNet, arXiv 1911.11907"),
+    "mobilenetv2": Family(224, 1000, "classifier", TIMM, "MobileNetV2, arXiv 1801.04381"),
     "resnet": Family(224, 1000, "fc", TIMM, "Deep Residual Learning, arXiv 1512.03385"),
     "resnext": Family(224, 1000, "fc", TIMM, "ResNeXt, arXiv 1611.05431"),
     "shufflenet_v1": Family(224, 1000, "output", PYTORCHCV, "ShuffleNet, arXiv 1707.01083"),
     "simplenet": Family(224, 1000, "classifier", SIMPLENET, "SimpleNet, arXiv 1608.06037"),
+    "squeezenet": Family(
+        224, 1000, "classifier.1", TORCHVISION, "SqueezeNet, arXiv 1602.07360"
+    ),
     "wide_resnet": Family(32, 10, "output", PYTORCHCV, "Wide Residual Networks, arXiv 1605.07146"),
 }
 
@@ -64,6 +69,8 @@ class ModelInfo:
     weights: tuple[str, ...]
     """What `build(weights=...)` can download, the default first."""
     min_size: int
+    enlarges_to: int | None
+    """Height and width in pixels to which smaller images are enlarged, if the network does."""
     notes: str
 
 
