@@ -28,8 +28,12 @@ SMALLER = {
     "densenet": {"blocks": (2, 2, 2, 2)},
     "dpn": {"blocks": (1, 2, 1, 1)},
     "ghost_resnet": {"blocks": (2, 1, 1, 1)},
+    "mobilenetv2": {"blocks": (1,) * 7},
     "resnext": {"blocks": (1, 1, 1)},
+    "shufflenet_v1": {"groups": 3, "width": 48, "units": (2, 1, 1)},
 }
+# Heights of the last map of 64 pixels by stem, where it is not 2, 4 and 8.
+LAST_MAPS = {"squeezenet": (3, 7, 15)}  # four downsamplings, from a stem without padding
 STEMMED = [f for f, name in SMALLEST.items() if _families.find(name)[1].stem is not None]
 # Rows of the papers' tables that share a network of the reference.
 ALIASES = {
@@ -82,6 +86,10 @@ def small(family):
 
 def images(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype="uint8")
+
+
+def classifier_of(model):
+    return model.get_layer(zoo._blocks.classifier([layer.name for layer in model.layers]))
 
 
 def state_of(model, head):
@@ -176,7 +184,7 @@ def test_counts_at_other_shapes(name, facts, undrawn):
                 name, input_shape=key[0], classes=row["classes"], **options, **width
             )
         model = models[key]
-        features, classes = model.get_layer("logits").kernel.shape
+        features, classes = classifier_of(model).kernel.shape
         parameters, macs = zoo.profile(model)
         more = row["classes"] - classes
         counts = (parameters + more * (features + 1), macs + more * features)
@@ -240,11 +248,19 @@ def test_wide_resnets_of_the_table(blocks, width, reference, undrawn):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_smallest_and_largest_images(name, undrawn):
+    """Those that `test_reference_network` has not built already."""
     smaller = SMALLER.get(zoo.info(name).family, {})  # AlphaNet flattens: 0.8 GB at 224 pixels
-    for shape in ((28, 28, 1), (224, 224, 3)):
+    shapes = [(28, 28, 1), (224, 224, 3)][: 1 if zoo.info(name).input_shape[0] >= 224 else 2]
+    for shape in shapes:
         model = zoo.build(name, input_shape=shape, classes=7, **smaller)
         assert model.output_shape == (None, 7)
         assert 0 not in model.get_layer("pooled").input.shape
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_multiply_adds_at_64_pixels(name, undrawn):
+    model = zoo.build(name, input_shape=(64, 64, 3))
+    assert zoo.profile(model)[1] == zoo.info(name).macs_64
 
 
 def test_profile_counts_members_of_a_stack(reference):
@@ -278,9 +294,12 @@ def test_profile_needs_fixed_sizes():
 GOLDEN_ON_BACKENDS = {
     "dpn68",
     "ghostnet_100",
+    "mobilenetv2_100",
     "resnet18",
     "resnet50",
     "resnext50_32x4d",
+    "squeezenet1_1",
+    "shufflenet_v1_g3",
     "wrn_16_10",
 }
 
@@ -423,7 +442,8 @@ def test_one_channel_sums_the_first_kernel():
 def write(model, path):
     if path.suffix == ".safetensors":
         save_file = pytest.importorskip("safetensors.numpy").save_file
-        save_file({k: np.ascontiguousarray(v) for k, v in state_of(model, "fc").items()}, path)
+        state = state_of(model, _families.find(model.name)[1].head)
+        save_file({k: np.ascontiguousarray(v) for k, v in state.items()}, path)
     elif path.suffix == ".keras":
         model.save(path)
     else:
@@ -465,6 +485,22 @@ def test_weights_for_other_classes_leave_the_head_fresh(resnet18, resnet18_file)
     assert model.output_shape == (None, 5)
     assert model.get_layer("logits").get_weights()[0].any()
     same_weights(model, small("resnet"), but=["logits"])
+
+
+@pytest.mark.parametrize("file", ["w.weights.h5", "w.safetensors"])
+def test_weights_around_a_classifier_of_maps(file, tmp_path):
+    """The layer `logits_map`, in front of the pooling, is left out or fresh as `logits` is."""
+    model = small("squeezenet")
+    build = functools.partial(zoo.build, model.name, input_shape=(32, 32, 3))
+    path = write(model, tmp_path / file)
+    features = build(weights=path, include_top=False)
+    assert features.output_shape == (None, 512)
+    same_weights(features, model)
+    bare = write(features, tmp_path / f"bare_{file}")
+    for source, classes, said in ((path, 5, "for 10 classes"), (bare, 10, "for no classes")):
+        with pytest.warns(UserWarning, match=f"{said}.*left fresh"):
+            other = build(classes=classes, weights=source)
+        same_weights(other, model, but=["logits_map"])
 
 
 def test_weights_of_another_architecture(resnet18_file):
@@ -520,15 +556,12 @@ def last_map(model):
 
 @pytest.mark.parametrize("family", STEMMED)
 def test_stems_change_sizes_and_no_weight(family):
-    """At 64 pixels five downsamplings leave 2x2; the stems leave out one and two of them."""
+    """Five downsamplings leave 2x2 of 64 pixels; the stems leave out one and two of them."""
     options = {"input_shape": (64, 64, 3), "classes": 10, **SMALLER.get(family, {})}
     build = functools.partial(zoo.build, SMALLEST[family], **options)
     models = {stem: build(stem=stem) for stem in ("imagenet", "tiny", "cifar")}
-    assert {stem: last_map(m) for stem, m in models.items()} == {
-        "imagenet": 2,
-        "tiny": 4,
-        "cifar": 8,
-    }
+    heights = tuple(last_map(model) for model in models.values())
+    assert heights == LAST_MAPS.get(family, (2, 4, 8))
     shapes = [[w.shape for w in model.weights] for model in models.values()]
     assert shapes[0] == shapes[1] == shapes[2]
 
@@ -562,8 +595,8 @@ def test_dropout_is_that_of_the_head(family):
     options = {"input_shape": (32, 32, 3), "classes": 10, **SMALLER.get(family, {})}
     for rate in (0.0, 0.35):
         model = zoo.build(SMALLEST[family], dropout=rate, **options)
-        before_logits = model.layers[model.layers.index(model.get_layer("logits")) - 1]
-        assert getattr(before_logits, "rate", 0.0) == rate
+        before = model.layers[model.layers.index(classifier_of(model)) - 1]
+        assert getattr(before, "rate", 0.0) == rate
 
 
 def test_overrides_are_fields_of_the_spec():
@@ -595,8 +628,10 @@ ERRORS = {
     "lengths too": ("simplenet_cifar_5m", {"filters": (16, 32)}, "kernels"),
     "rule": ("ghost_1_dpn68", {"rule": "strided"}, "'strided'.*'ungrouped', 'stride 1'"),
     "ghosted": ("dpn68", {"ghosted": "conv2"}, r"\['conv2'\]"),
+    "pools": ("squeezenet1_1", {"pools": (1, 5)}, "pools=.1, 5. must be .* 2 to 9"),
     "stages": ("ghost_1_resnet50", {"stages": (0, 1)}, "1 to 4"),
     "ratio": ("ghost_1_resnet50", {"ratio": 0}, "at least 1"),
+    "groups": ("shufflenet_v1_g3", {"groups": 5}, "groups=5 must divide stem_width=24"),
     "weights": ("resnet18", {"weights": "imagenet"}, "must end in .keras"),
     "no file": ("resnet18", {"weights": "missing.keras"}, "no file missing.keras"),
     "dropout": ("resnet18", {"dropout": 1.5}, "1.5"),
@@ -697,7 +732,7 @@ def test_ends_stay_float32_in_mixed_precision(family):
     dtypes = {layer.name: layer.output.dtype for layer in model.layers}
     for name in ("normalize", "logits", "probs"):
         assert dtypes[name] == "float32", name
-    assert dtypes["pooled"] == "bfloat16"
+    assert classifier_of(model).input.dtype == "bfloat16"
     assert all(weight.dtype == "float32" for weight in model.weights)
     assert np.isfinite(model(images(2, 32, 32, 3))).all()
 
@@ -716,15 +751,16 @@ def test_seed_gives_the_same_weights_on_every_backend():
 # Changing models
 
 
-def test_reset_classifier_keeps_the_rest():
-    model = small("resnet")
+@pytest.mark.parametrize("family", ["resnet", "squeezenet"])
+def test_reset_classifier_keeps_the_rest(family):
+    model = small(family)
     zoo.freeze(model)
     copy = zoo.reset_classifier(model, 3)
     model.trainable = True
     assert copy.output_shape == (None, 3)
-    assert copy.get_layer("logits").get_weights()[0].any()
-    assert len(copy.trainable_weights) == 2
-    same_weights(copy, model, but=["logits"])
+    assert copy.trainable_weights == classifier_of(copy).weights
+    assert classifier_of(copy).get_weights()[0].any()
+    same_weights(copy, model, but=[classifier_of(copy).name])
     with pytest.raises(ValueError, match="classes=0"):
         zoo.reset_classifier(model, 0)
     with pytest.raises(ValueError, match="no layer 'logits'"):
