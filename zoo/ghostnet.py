@@ -6,9 +6,23 @@ of its authors and of timm. `ghostnet_cars` is the form trained on Stanford Cars
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-from zoo._blocks import STEMS, Settings, classify, conv, dense, depthwise, layers, norm, normalize
+from zoo._blocks import (
+    STEMS,
+    Settings,
+    classify,
+    conv,
+    dense,
+    depthwise,
+    layers,
+    nearest_multiple,
+    norm,
+    normalize,
+)
+
+_scaled = partial(nearest_multiple, multiple=4)
 
 # Table 1 by stage; each row: kernel, expansion width, output width, squeeze-excite, stride.
 STAGES = (
@@ -173,15 +187,10 @@ def _squeeze_excite(x, spec, name):
     """(h, w, c) -> (h, w, c), each channel scaled by a gate that sees all of them."""
     reduce, expand = (name + part for part in spec.names.squeeze)
     channels = x.shape[-1]
+    squeezed = nearest_multiple(channels / 4, spec.squeeze_multiple)
     y = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    y = conv(y, _scaled(channels / 4, spec.squeeze_multiple), 1, name=reduce, use_bias=True)
+    y = conv(y, squeezed, 1, name=reduce, use_bias=True)
     y = layers.ReLU()(y)
     y = conv(y, channels, 1, name=expand, use_bias=True)
     y = layers.ReLU(max_value=1)(y) if spec.gate == "clip" else layers.Activation(spec.gate)(y)
     return layers.Multiply()([x, y])
-
-
-def _scaled(width, multiple=4):
-    """Nearest multiple that is not more than a tenth below the width."""
-    nearest = max(multiple, int(width + multiple / 2) // multiple * multiple)
-    return nearest if nearest >= 0.9 * width else nearest + multiple
