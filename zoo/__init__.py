@@ -102,15 +102,16 @@ def reset_classifier(model, classes: int):
     if not _is_int(classes) or classes < 1:
         raise ValueError(f"classes={classes!r} must be an integer of at least 1.")
     _layer_index(model, "logits")
+    classifier = _blocks.classifier(_layer_names(model))
 
     def clone(layer):
-        resized = {"units": classes} if layer.name == "logits" else {}
+        resized = {"units": classes} if layer.name == classifier else {}
         return type(layer).from_config({**layer.get_config(), **resized})
 
     with keras.saving.custom_object_scope(_blocks.host_objects()):
         copy = keras.models.clone_model(model, clone_function=clone)
     for old, new in zip(model.layers, copy.layers, strict=True):
-        if old.name != "logits":
+        if old.name != classifier:
             new.set_weights(old.get_weights())
     return copy
 
@@ -123,14 +124,19 @@ def freeze(model, until: str | None = None):
     no such layer.
     """
     last = len(model.layers) if until is None else _layer_index(model, until) + 1
+    classifier = _blocks.classifier(_layer_names(model))
     for layer in model.layers[:last]:
-        if until is not None or layer.name != "logits":
+        if until is not None or layer.name != classifier:
             layer.trainable = False
     return model
 
 
+def _layer_names(model) -> list[str]:
+    return [layer.name for layer in model.layers]
+
+
 def _layer_index(model, name: str) -> int:
-    names = [layer.name for layer in model.layers]
+    names = _layer_names(model)
     name = _blocks.layer_name(name)
     if name not in names:
         close = difflib.get_close_matches(name, names, n=3)

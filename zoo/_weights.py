@@ -77,7 +77,8 @@ def restore(model, source: Source, head: str) -> None:
     Where the source is for other classes, the classifier stays as it is, and a warning says so.
     """
     if source.saved:
-        head, slots = "logits", _saved_slots(model)
+        slots = _saved_slots(model)
+        head = _blocks.classifier({x.rpartition(".")[0] for x in (*source.tensors, *slots)})
     else:
         slots = _slots(model, head)
     tensors = source.tensors
@@ -120,8 +121,9 @@ class _Slot(NamedTuple):
 def _slots(model, head: str) -> dict[str, _Slot]:
     """Map the reference's name of each tensor to its place in the model."""
     slots = {}
+    classifier = _blocks.classifier({layer.name for layer in model.layers})
     for layer in model.layers:
-        prefix = head if layer.name == "logits" else layer.name.replace("-", ".")
+        prefix = head if layer.name == classifier else layer.name.replace("-", ".")
         for variable in layer.weights:
             axes = AXES.get(type(layer).__name__) if variable.name == "kernel" else None
             part = PARTS.get(variable.name, variable.name)
