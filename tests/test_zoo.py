@@ -27,6 +27,7 @@ SMALLER = {
     "alphanet": {"filters": (8, 16, 16, 32, 32), "dense": 64, "dense_dropout": 0.0},
     "densenet": {"blocks": (2, 2, 2, 2)},
     "dpn": {"blocks": (1, 2, 1, 1)},
+    "efficientnet": {"blocks": (1,) * 7},
     "ghost_resnet": {"blocks": (2, 1, 1, 1)},
     "mobilenetv2": {"blocks": (1,) * 7},
     "resnext": {"blocks": (1, 1, 1)},
@@ -293,6 +294,7 @@ def test_profile_needs_fixed_sizes():
 # of 28 to 89 million weights, take longer and have no other layers but DenseNet's average pooling.
 GOLDEN_ON_BACKENDS = {
     "dpn68",
+    "efficientnet_b0",
     "ghostnet_100",
     "mobilenetv2_100",
     "resnet18",

@@ -32,6 +32,7 @@ FAMILIES = {
     "bravonet": Family(64, 200, "fc1", QUBVEL, f"{ALPHA}; Identity Mappings, arXiv 1603.05027"),
     "densenet": Family(224, 1000, "classifier", TIMM, "DenseNet, arXiv 1608.06993"),
     "dpn": Family(224, 1000, "classifier", TIMM, "Dual Path Networks, arXiv 1707.01629"),
+    "efficientnet": Family(224, 1000, "classifier", TIMM, "EfficientNet, arXiv 1905.11946"),
     "ghost_resnet": Family(224, 1000, "fc", DEFINED, "GhostNet, arXiv 1911.11907"),
     "ghostnet": Family(224, 1000, "classifier", TIMM, "GhostNet, arXiv 1911.11907"),
     "mobilenetv2": Family(224, 1000, "classifier", TIMM, "MobileNetV2, arXiv 1801.04381"),

@@ -1,0 +1,97 @@
+"""EfficientNet: inverted residuals with squeeze-excite, laid out by a search.
+
+Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks
+(arXiv 1905.11946), table 1, as timm has it: padding is symmetric and BN has PyTorch's constants.
+The squeezed width is a quarter of the block's input, not of its expanded maps. Stochastic depth,
+which the paper's training uses, is left out: Keras has no layer for it, and a saved model must load
+without code of ours.
+"""
+
+from dataclasses import dataclass
+
+from zoo._blocks import (
+    STEMS,
+    Settings,
+    classify,
+    depthwise,
+    he_conv,
+    layers,
+    nearest_multiple,
+    norm,
+    normalize,
+    variance_scaling,
+)
+
+# Table 1 by stage: kernel, expansion, width, stride of the first block.
+STAGES = (
+    (3, 1, 16, 1),
+    (3, 6, 24, 2),
+    (5, 6, 40, 2),
+    (3, 6, 80, 2),
+    (5, 6, 112, 1),
+    (5, 6, 192, 2),
+    (3, 6, 320, 1),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec(Settings):
+    """What the paper scales: blocks per stage and widths."""
+
+    blocks: tuple[int, int, int, int, int, int, int] = (1, 2, 2, 3, 3, 4, 1)
+    width: float = 1.0
+    """Multiplies all widths, the head's included."""
+    dropout: float = 0.2
+
+
+VARIANTS = {
+    "efficientnet_b0": Spec(
+        parameters=5_288_548,
+        macs=385_814_752,
+        macs_64=127_264_768,
+        weights=("timm:efficientnet_b0.ra_in1k",),
+    ),
+}
+
+
+def build(spec, inputs, classes):
+    """(h, w, c) in 0..255 -> logits, or features where classes is None."""
+    first, second = STEMS[spec.stem]
+    x = normalize(inputs, spec)
+    x = he_conv(x, nearest_multiple(32 * spec.width, 8), 3, first, name="conv_stem")
+    x = layers.Activation("silu")(norm(x, "bn1"))
+    for stage, (blocks, row) in enumerate(zip(spec.blocks, STAGES, strict=True)):
+        kernel, expansion, width, stride = row
+        width = nearest_multiple(width * spec.width, 8)
+        stride = second if stage == 1 else stride
+        for i in range(blocks):
+            x = _block(x, (kernel, expansion, width), 1 if i else stride, f"blocks.{stage}.{i}")
+    x = he_conv(x, nearest_multiple(1280 * spec.width, 8), 1, name="conv_head")
+    x = layers.Activation("silu")(norm(x, "bn2"))
+    x = layers.GlobalAveragePooling2D(name="pooled")(x)
+    return classify(x, spec, classes)
+
+
+def _block(x, row, stride, name):
+    """(h, w, c) -> (h/stride, w/stride, width); timm counts the layers that are there."""
+    kernel, expansion, width = row
+    y, bn, project = x, 1, "conv_pw"
+    if expansion > 1:
+        y = he_conv(y, expansion * x.shape[-1], 1, name=f"{name}.conv_pw")
+        y = layers.Activation("silu")(norm(y, f"{name}.bn1"))
+        bn, project = 2, "conv_pwl"
+    he_normal = variance_scaling(2.0, "fan_out", "untruncated_normal")
+    y = depthwise(y, kernel, stride, name=f"{name}.conv_dw", depthwise_initializer=he_normal)
+    y = layers.Activation("silu")(norm(y, f"{name}.bn{bn}"))
+    y = _squeeze_excite(y, x.shape[-1] // 4, f"{name}.se")
+    y = norm(he_conv(y, width, 1, name=f"{name}.{project}"), f"{name}.bn{bn + 1}")
+    return layers.Add()([y, x]) if stride == 1 and x.shape[-1] == width else y
+
+
+def _squeeze_excite(x, width, name):
+    """(h, w, c) -> (h, w, c), each channel scaled by a gate that sees all of them."""
+    y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    y = he_conv(y, width, 1, name=f"{name}.conv_reduce", use_bias=True)
+    y = layers.Activation("silu")(y)
+    y = he_conv(y, x.shape[-1], 1, name=f"{name}.conv_expand", use_bias=True)
+    return layers.Multiply()([x, layers.Activation("sigmoid")(y)])
