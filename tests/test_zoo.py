@@ -32,6 +32,7 @@ SMALLER = {
     "mobilenetv2": {"blocks": (1,) * 7},
     "resnext": {"blocks": (1, 1, 1)},
     "shufflenet_v1": {"groups": 3, "width": 48, "units": (2, 1, 1)},
+    "shufflenet_v2": {"units": (2, 1, 1)},
 }
 # Heights of the last map of 64 pixels by stem, where it is not 2, 4 and 8.
 LAST_MAPS = {"squeezenet": (3, 7, 15)}  # four downsamplings, from a stem without padding
@@ -302,6 +303,7 @@ GOLDEN_ON_BACKENDS = {
     "resnext50_32x4d",
     "squeezenet1_1",
     "shufflenet_v1_g3",
+    "shufflenet_v2_x1_0",
     "wrn_16_10",
 }
 
@@ -634,6 +636,7 @@ ERRORS = {
     "stages": ("ghost_1_resnet50", {"stages": (0, 1)}, "1 to 4"),
     "ratio": ("ghost_1_resnet50", {"ratio": 0}, "at least 1"),
     "groups": ("shufflenet_v1_g3", {"groups": 5}, "groups=5 must divide stem_width=24"),
+    "halves": ("shufflenet_v2_x0_5", {"width": 25}, "width=25 must be even"),
     "weights": ("resnet18", {"weights": "imagenet"}, "must end in .keras"),
     "no file": ("resnet18", {"weights": "missing.keras"}, "no file missing.keras"),
     "dropout": ("resnet18", {"dropout": 1.5}, "1.5"),

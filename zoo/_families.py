@@ -39,6 +39,7 @@ FAMILIES = {
     "resnet": Family(224, 1000, "fc", TIMM, "Deep Residual Learning, arXiv 1512.03385"),
     "resnext": Family(224, 1000, "fc", TIMM, "ResNeXt, arXiv 1611.05431"),
     "shufflenet_v1": Family(224, 1000, "output", PYTORCHCV, "ShuffleNet, arXiv 1707.01083"),
+    "shufflenet_v2": Family(224, 1000, "fc", TORCHVISION, "ShuffleNet V2, arXiv 1807.11164"),
     "simplenet": Family(224, 1000, "classifier", SIMPLENET, "SimpleNet, arXiv 1608.06037"),
     "squeezenet": Family(224, 1000, "classifier.1", TORCHVISION, "SqueezeNet, arXiv 1602.07360"),
     "wide_resnet": Family(32, 10, "output", PYTORCHCV, "Wide Residual Networks, arXiv 1605.07146"),
