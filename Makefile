@@ -9,9 +9,9 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python -m experiments quickstart
 
 test: $(VENV)/.dev
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -m backend
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -m backend
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n auto
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto -m backend
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -n auto -m backend
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
