@@ -33,6 +33,7 @@ SMALLER = {
     "resnext": {"blocks": (1, 1, 1)},
     "shufflenet_v1": {"groups": 3, "width": 48, "units": (2, 1, 1)},
     "shufflenet_v2": {"units": (2, 1, 1)},
+    "squeezenext": {"blocks": (2, 1, 1, 1)},
 }
 # Heights of the last map of 64 pixels by stem, where it is not 2, 4 and 8.
 LAST_MAPS = {"squeezenet": (3, 7, 15)}  # four downsamplings, from a stem without padding
@@ -44,6 +45,8 @@ ALIASES = {
     "bravonet_v2": "bravonet",
     "bravonet_v3": "bravonet",
 }
+# Rows of a SqueezeNext whose stem is not padded and ends in a 2x2 pool.
+OTHER_NETWORKS = {"cars/sqnxt_1@227/196", "cars/sqnxt_1@64/200"}
 GOLDEN = pathlib.Path(__file__).parents[2] / "shared" / "reference" / "golden"
 
 
@@ -179,6 +182,8 @@ def test_counts_at_other_shapes(name, facts, undrawn):
     options = {} if _families.find(name)[1].stem is None else {"stem": "imagenet"}
     models = {}  # one for each shape: rows for other classes differ by the classifier alone
     for row in facts[name].get("at", []):
+        if row["source"] in OTHER_NETWORKS:
+            continue
         key = tuple(row["input"]), row.get("out_channels")
         if key not in models:
             width = {"head_width": key[1]} if key[1] else {}
@@ -301,9 +306,10 @@ GOLDEN_ON_BACKENDS = {
     "resnet18",
     "resnet50",
     "resnext50_32x4d",
-    "squeezenet1_1",
     "shufflenet_v1_g3",
     "shufflenet_v2_x1_0",
+    "squeezenet1_1",
+    "squeezenext_1_0_23",
     "wrn_16_10",
 }
 
