@@ -1,6 +1,7 @@
 """The zoo: counts, numbers of the references, and contracts that hold for every network."""
 
 import functools
+import itertools
 import json
 import pathlib
 import subprocess
@@ -31,6 +32,7 @@ SMALLER = {
     "ghost_resnet": {"blocks": (2, 1, 1, 1)},
     "mobilenetv2": {"blocks": (1,) * 7},
     "resnext": {"blocks": (1, 1, 1)},
+    "resnext_narrow": {"blocks": 1},
     "shufflenet_v1": {"groups": 3, "width": 48, "units": (2, 1, 1)},
     "shufflenet_v2": {"units": (2, 1, 1)},
     "squeezenext": {"blocks": (2, 1, 1, 1)},
@@ -47,6 +49,12 @@ ALIASES = {
 }
 # Rows of a SqueezeNext whose stem is not padded and ends in a 2x2 pool.
 OTHER_NETWORKS = {"cars/sqnxt_1@227/196", "cars/sqnxt_1@64/200"}
+# Networks of no reference: "init 32: 32,16: 16,8" and so on, as their paper writes them.
+NARROW = {
+    "resnext_narrow1": (32, 16, 8),
+    "resnext_narrow2": (64, 32, 16, 8),
+    "resnext_narrow3": (16, 8, 4, 4),
+}
 GOLDEN = pathlib.Path(__file__).parents[2] / "shared" / "reference" / "golden"
 
 
@@ -66,7 +74,29 @@ def facts(reference):
         table.setdefault(name, {**counts, "at": [large]})
     # 72 pixels are in no reference file: the built model is the check.
     bravonet = {"input": [72, 72, 3], "macs": zoo.info("bravonet_v1").macs, "at": []}
-    return {**table, "bravonet_v1": {**table["bravonet"], **bravonet}}
+    narrow = {name: narrow_counts(widths) for name, widths in NARROW.items()}
+    return {**table, **narrow, "bravonet_v1": {**table["bravonet"], **bravonet}}
+
+
+def narrow_counts(
+    widths, blocks=3, groups=2, bottleneck=2, transition_kernel=3, transition_stride=2, flatten=True
+):
+    """Count a narrow ResNeXt of the docstring's definition at 32 pixels and 100 classes."""
+    side, convs = 32, [(3 * 9, widths[0], 32)]  # weights of a filter, filters, side of the maps
+    for width, narrower in itertools.pairwise(widths):
+        inner = width // bottleneck
+        block = [(width, inner, side), (9 * inner // groups, inner, side), (inner, width, side)]
+        side //= transition_stride
+        convs += [*blocks * block, (transition_kernel**2 * width, narrower, side)]
+    dense = widths[-1] * (side**2 if flatten else 1) * 100
+    norms = sum(filters for _, filters, _ in convs)
+    learned = sum(size * filters for size, filters, _ in convs) + 2 * norms + dense + 100
+    return {
+        "input": [32, 32, 3],
+        "classes": 100,
+        "params": {"trainable": learned, "total": learned + 2 * norms},
+        "macs": sum(size * filters * side**2 for size, filters, side in convs) + dense,
+    }
 
 
 @pytest.fixture
@@ -251,6 +281,21 @@ def test_wide_resnets_of_the_table(blocks, width, reference, undrawn):
     model = zoo.build("wrn_16_8", classes=100, blocks=blocks, widen=width)
     assert zoo.profile(model) == (row["trainable_100"], row["macs_32_100"])
     assert model.count_params() == row["trainable_100"] + row["non_trainable"]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"blocks": 1, "groups": 4, "bottleneck": 1},
+        {"transition_kernel": 1, "transition_stride": 1},
+        {"flatten": False},
+    ],
+    ids=str,
+)
+def test_open_choices_of_the_narrow_resnext(choice, undrawn):
+    counts = narrow_counts(NARROW["resnext_narrow3"], **choice)
+    model = zoo.build("resnext_narrow3", **choice)
+    assert zoo.profile(model) == (counts["params"]["trainable"], counts["macs"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -641,6 +686,7 @@ ERRORS = {
     "pools": ("squeezenet1_1", {"pools": (1, 5)}, "pools=.1, 5. must be .* 2 to 9"),
     "stages": ("ghost_1_resnet50", {"stages": (0, 1)}, "1 to 4"),
     "ratio": ("ghost_1_resnet50", {"ratio": 0}, "at least 1"),
+    "widths": ("resnext_narrow3", {"groups": 4}, r"width 4 of .*groups = 8"),
     "groups": ("shufflenet_v1_g3", {"groups": 5}, "groups=5 must divide stem_width=24"),
     "halves": ("shufflenet_v2_x0_5", {"width": 25}, "width=25 must be even"),
     "weights": ("resnet18", {"weights": "imagenet"}, "must end in .keras"),

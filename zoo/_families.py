@@ -26,6 +26,7 @@ DEFINED = "definition in the file's docstring"
 QUBVEL = "qubvel/classification_models"
 SIMPLENET = "Coderx7/SimpleNet_Pytorch"
 ALPHA = "AlphaNet, BravoNet and the AlphaStack on Tiny ImageNet"
+CIFAR_100 = "SimpleNet, Res2Net, ResNeXt and WideResNet on CIFAR-100"
 
 FAMILIES = {
     "alphanet": Family(64, 200, "logits", "the paper's table of models", ALPHA),
@@ -38,6 +39,7 @@ FAMILIES = {
     "mobilenetv2": Family(224, 1000, "classifier", TIMM, "MobileNetV2, arXiv 1801.04381"),
     "resnet": Family(224, 1000, "fc", TIMM, "Deep Residual Learning, arXiv 1512.03385"),
     "resnext": Family(224, 1000, "fc", TIMM, "ResNeXt, arXiv 1611.05431"),
+    "resnext_narrow": Family(32, 100, "logits", DEFINED, f"{CIFAR_100}; ResNeXt, arXiv 1611.05431"),
     "shufflenet_v1": Family(224, 1000, "output", PYTORCHCV, "ShuffleNet, arXiv 1707.01083"),
     "shufflenet_v2": Family(224, 1000, "fc", TORCHVISION, "ShuffleNet V2, arXiv 1807.11164"),
     "simplenet": Family(224, 1000, "classifier", SIMPLENET, "SimpleNet, arXiv 1608.06037"),
