@@ -3,6 +3,11 @@
     stack = stacking.stack({"v4": a, "v4b": b, "v4c": c})
     history = stacking.fit_head(stack, images, labels, validation=(more_images, more_labels))
 
+or frozen members that vote, on arrays of their outputs alone:
+
+    probs = stacking.member_outputs({"v4": a, "v4b": b, "v4c": c}, images)
+    decisions = stacking.vote(probs, "mode").argmax(axis=1)
+
 The members are any functional Keras models with layers named `pooled`, `logits` or `probs`.
 Keras is imported at the first use, not by `import stacking`.
 """
@@ -11,10 +16,25 @@ import importlib
 
 # A function that shares its module's name must be bound when the package is imported: later the
 # import of the module would bind the module.
+from stacking.experts import partition, partition_by_confusion
 from stacking.stack import head_of, members_of, stack
+from stacking.vote import accuracy_weights, boosted_weights, disagreement, select, vote
 
 _LAZY = {"fit_head": "stacking.fit", "member_outputs": "stacking.cache"}
-__all__ = ["fit_head", "head_of", "member_outputs", "members_of", "stack"]
+__all__ = [
+    "accuracy_weights",
+    "boosted_weights",
+    "disagreement",
+    "fit_head",
+    "head_of",
+    "member_outputs",
+    "members_of",
+    "partition",
+    "partition_by_confusion",
+    "select",
+    "stack",
+    "vote",
+]
 
 
 def __getattr__(name: str):
