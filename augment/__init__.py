@@ -9,12 +9,18 @@ the same for any batch size, order, worker, restart and backend.
 from augment._draw import draw
 from augment.policy import POLICIES, A, B, C, Policy, get
 
-# Attributes that need Keras, and where they live: `import augment` must stay free of Keras.
+# Attributes that need more than NumPy, and where they live: `import augment` must stay free of it.
 _LAZY = {
     "apply": "_apply",
     "batch": "_apply",
     "Augment": "layer",
     "ImageDataGenerator": "generator",
+    "Gradient": "_gradient",
+    "input_gradient": "_gradient",
+    "fgsm": "adversarial",
+    "pgd": "adversarial",
+    "CORRUPTIONS": "corruptions",
+    "corrupt": "corruptions",
 }
 
 __all__ = ["A", "B", "C", "POLICIES", "Policy", "draw", "get", *_LAZY]
