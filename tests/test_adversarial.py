@@ -182,8 +182,7 @@ def test_a_saturated_softmax_keeps_its_gradient(images, build):
 def test_a_stack_is_differentiated_through_its_head(images, labels):
     import stacking
 
-    members = {"one": convolutional(), "two": linear()}
-    stack = stacking.stack(members, head=(8,), seed=0)
+    stack = stacking.stack({"one": linear(), "two": linear()}, head=(8,), seed=0)
     through_probs = augment.input_gradient(unnamed(stack), images, labels)
     assert np.abs(through_probs).max() > 0
     assert_close(augment.input_gradient(stack, images, labels), through_probs)
