@@ -461,8 +461,8 @@ def test_classes_that_are_confused_share_an_expert(groups, size, seed):
 
 
 def test_confusion_is_a_rate_not_a_number_of_images():
-    """Class 0 has 100 times the images: 3 % of them are more than 40 % of the others'."""
-    confusion = [[9700, 0, 300, 0], [40, 60, 0, 0], [0, 0, 60, 40], [0, 0, 40, 60]]
+    """Classes 0 and 3 have 100 times the images: 3 % of theirs outnumber 40 % of the others'."""
+    confusion = [[9700, 0, 300, 0], [40, 60, 0, 0], [0, 0, 60, 40], [0, 300, 0, 9700]]
     assert stacking.partition_by_confusion(np.array(confusion), 2) == [[0, 1], [2, 3]]
 
 
