@@ -10,7 +10,14 @@ from rich.console import Console
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
 from experiments.datasets import Dataset, Split
-from experiments.evaluate import accuracy, evaluate, model_file, predict_probs, write_outputs
+from experiments.evaluate import (
+    accuracy,
+    calibration_error,
+    evaluate,
+    model_file,
+    predict_probs,
+    write_outputs,
+)
 from experiments.predict import predict
 
 NAMES = ("goldfish, Carassius auratus", "monarch", "school bus [yellow]", "lemon")
@@ -94,6 +101,43 @@ def test_a_sure_mistake_has_a_finite_loss():
 
 
 @pytest.mark.parametrize(
+    ("bins", "expected"),
+    [
+        (1, 0.85 - 0.5),
+        # Up to 0.75: 0.7 and 0.75, one right; above: 0.95 and 1, one right.
+        (4, (2 * (0.725 - 0.5) + 2 * (0.975 - 0.5)) / 4),
+        # Up to 0.7 and 0.8: one each, wrong and right; above 0.9: 0.95 and 1, one right.
+        (10, (0.7 + 0.25 + 2 * (0.975 - 0.5)) / 4),
+    ],
+)
+def test_calibration_error_of_a_case_computed_by_hand(bins, expected):
+    confidence = np.array([0.7, 0.75, 0.95, 1.0])
+    probs = np.stack([1 - confidence, confidence], axis=1)
+    error = calibration_error(probs, np.array([0, 1, 0, 1]), bins=bins)
+    assert error == pytest.approx(100 * expected)
+
+
+def test_calibration_tells_sure_from_right():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 10, 1000)
+    assert calibration_error(np.eye(10)[labels], labels) == 0
+    assert calibration_error(np.eye(10)[(labels + 1) % 10], labels) == 100
+    # Labels drawn with the probabilities told: 15 bins of about 1,300 images, gaps of about 1 %.
+    probs = rng.dirichlet(np.ones(5), 20000)
+    drawn = (probs.cumsum(axis=1) > rng.random((20000, 1))).argmax(axis=1)
+    assert calibration_error(probs, drawn) < 2
+    sharper = probs**4 / (probs**4).sum(axis=1, keepdims=True)
+    assert calibration_error(sharper, drawn) > 20
+
+
+@pytest.mark.parametrize("bins", [0, 2.5])
+def test_calibration_needs_a_bin(bins):
+    with pytest.raises(ValueError, match=f"bins={bins}: give a whole number of 1 or more"):
+        calibration_error(np.eye(2), np.array([0, 1]), bins)
+
+
+@pytest.mark.parametrize("score", [accuracy, calibration_error])
+@pytest.mark.parametrize(
     ("probs", "labels", "told"),
     [
         (np.ones((3, 2)) / 2, np.array([0, 1]), r"probs \(3, 2\) and labels \(2,\)"),
@@ -104,9 +148,9 @@ def test_a_sure_mistake_has_a_finite_loss():
         (np.full((2, 2), np.nan), np.array([0, 1]), "not finite"),
     ],
 )
-def test_scores_of_what_does_not_fit_are_refused(probs, labels, told):
+def test_scores_of_what_does_not_fit_are_refused(score, probs, labels, told):
     with pytest.raises(ValueError, match=told):
-        accuracy(probs, labels)
+        score(probs, labels)
 
 
 # Predictions -------------------------------------------------------------------------------------
