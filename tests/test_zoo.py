@@ -16,14 +16,17 @@ import zoo
 from zoo import _families, _weights
 
 NAMES = zoo.list_models()
-# The smallest network of each architecture, with what makes it smaller still.
-SMALLEST = {
-    family: min(
-        (name for name in NAMES if zoo.info(name).family == family),
-        key=lambda name: zoo.info(name).parameters,
-    )
-    for family in _families.FAMILIES
-}
+
+
+def smallest(names):
+    """Map architecture -> the one of its networks with the fewest parameters."""
+    by_size = sorted(names, key=lambda name: zoo.info(name).parameters)
+    return {zoo.info(name).family: name for name in reversed(by_size)}
+
+
+SMALLEST = smallest(NAMES)
+STEMMED = smallest(name for name in NAMES if _families.find(name)[1].stem is not None)
+# What makes the smallest networks smaller still.
 SMALLER = {
     "alphanet": {"filters": (8, 16, 16, 32, 32), "dense": 64, "dense_dropout": 0.0},
     "densenet": {"blocks": (2, 2, 2, 2)},
@@ -31,7 +34,8 @@ SMALLER = {
     "efficientnet": {"blocks": (1,) * 7},
     "ghost_resnet": {"blocks": (2, 1, 1, 1)},
     "mobilenetv2": {"blocks": (1,) * 7},
-    "resnext": {"blocks": (1, 1, 1)},
+    "res2net": {"blocks": (2, 1, 1, 1), "part_width": 4, "groups": 2},
+    "resnext": {"blocks": (1, 1, 1, 1), "groups": 4},
     "resnext_narrow": {"blocks": 1},
     "shufflenet_v1": {"groups": 3, "width": 48, "units": (2, 1, 1)},
     "shufflenet_v2": {"units": (2, 1, 1)},
@@ -613,7 +617,7 @@ def last_map(model):
 def test_stems_change_sizes_and_no_weight(family):
     """Five downsamplings leave 2x2 of 64 pixels; the stems leave out one and two of them."""
     options = {"input_shape": (64, 64, 3), "classes": 10, **SMALLER.get(family, {})}
-    build = functools.partial(zoo.build, SMALLEST[family], **options)
+    build = functools.partial(zoo.build, STEMMED[family], **options)
     models = {stem: build(stem=stem) for stem in ("imagenet", "tiny", "cifar")}
     heights = tuple(last_map(model) for model in models.values())
     assert heights == LAST_MAPS.get(family, (2, 4, 8))
@@ -687,6 +691,7 @@ ERRORS = {
     "stages": ("ghost_1_resnet50", {"stages": (0, 1)}, "1 to 4"),
     "ratio": ("ghost_1_resnet50", {"ratio": 0}, "at least 1"),
     "widths": ("resnext_narrow3", {"groups": 4}, r"width 4 of .*groups = 8"),
+    "parts": ("res2net50_26w_4s", {"parts": 1}, "parts=1 must be at least 2"),
     "groups": ("shufflenet_v1_g3", {"groups": 5}, "groups=5 must divide stem_width=24"),
     "halves": ("shufflenet_v2_x0_5", {"width": 25}, "width=25 must be even"),
     "weights": ("resnet18", {"weights": "imagenet"}, "must end in .keras"),

@@ -37,6 +37,7 @@ FAMILIES = {
     "ghost_resnet": Family(224, 1000, "fc", DEFINED, "GhostNet, arXiv 1911.11907"),
     "ghostnet": Family(224, 1000, "classifier", TIMM, "GhostNet, arXiv 1911.11907"),
     "mobilenetv2": Family(224, 1000, "classifier", TIMM, "MobileNetV2, arXiv 1801.04381"),
+    "res2net": Family(224, 1000, "fc", TIMM, "Res2Net, arXiv 1904.01169"),
     "resnet": Family(224, 1000, "fc", TIMM, "Deep Residual Learning, arXiv 1512.03385"),
     "resnext": Family(224, 1000, "fc", TIMM, "ResNeXt, arXiv 1611.05431"),
     "resnext_narrow": Family(32, 100, "logits", DEFINED, f"{CIFAR_100}; ResNeXt, arXiv 1611.05431"),
