@@ -33,6 +33,7 @@ SMALLER = {
     "dpn": {"blocks": (1, 2, 1, 1)},
     "efficientnet": {"blocks": (1,) * 7},
     "ghost_resnet": {"blocks": (2, 1, 1, 1)},
+    "hardnet": {"stages": (((4, 8, 32),), ((1, 8, 32),), ((1, 8, 32),), ((1, 8, 32),))},
     "mobilenetv2": {"blocks": (1,) * 7},
     "res2net": {"blocks": (2, 1, 1, 1), "part_width": 4, "groups": 2},
     "resnext": {"blocks": (1, 1, 1, 1), "groups": 4},
@@ -346,7 +347,7 @@ def test_profile_needs_fixed_sizes():
 
 
 # JAX and torch see the smaller networks, which XLA compiles in 2 to 10 s on two cores; the others,
-# of 28 to 89 million weights, take longer and have no other layers but DenseNet's average pooling.
+# of 17 to 89 million weights, take longer and have no other layers but DenseNet's average pooling.
 GOLDEN_ON_BACKENDS = {
     "dpn68",
     "efficientnet_b0",
@@ -422,6 +423,15 @@ def test_equals_timm(name):
             "classifier.0.weight": (320, 960),
             "classifier.1.running_mean": (320,),
             "classifier.4.bias": (10,),
+        },
+        "hardnet39ds": {
+            "features.init_block.conv2.conv.weight": (48, 24, 1, 1),
+            "features.init_block.downsample.conv.weight": (48, 1, 3, 3),
+            "features.stage1.unit1.blocks.block2.pw_conv.conv.weight": (26, 64, 1, 1),
+            "features.stage1.unit1.blocks.block2.dw_conv.bn.weight": (26,),
+            "features.stage3.unit1.downsample.bn.running_mean": (640,),
+            "features.stage4.unit1.conv.conv.weight": (1024, 730, 1, 1),
+            "output.fc.weight": (10, 1024),
         },
         "simplenet_cifar_310k": {
             "features.0.weight": (64, 3, 3, 3),
