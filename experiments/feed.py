@@ -4,6 +4,7 @@ Batch k of epoch e is a function of (seed, e, k) alone. Keras' own shuffling is 
 TensorFlow under a seed it repeats one permutation in every epoch, and no backend can resume it.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -16,29 +17,90 @@ import augment
 RESIDENT_SHARE = 0.4
 
 
-def order(seed: int, epoch: int, n: int) -> np.ndarray:
-    """Permutation of n images, a function of (seed, epoch)."""
-    return np.random.default_rng((seed, epoch)).permutation(n)
+def order(seed: int, epoch: int, n: int, *stream: int) -> np.ndarray:
+    """Permutation of n images, a function of (seed, epoch); other streams are independent."""
+    return np.random.default_rng((seed, epoch, *stream)).permutation(n)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Which of a split's images make up each batch.
+
+    Each of the first `images` is seen once an epoch. Where there are `extra` images behind them,
+    every batch ends in `per_batch` of those: all in turn, round after round across epochs, each
+    round in an order of its own.
+    """
+
+    images: int
+    batch_size: int
+    seed: int
+    extra: int = 0
+    per_batch: int = 0
+
+    def __post_init__(self):
+        if self.extra and not 0 < self.per_batch < self.batch_size:
+            raise ValueError(
+                f"{self.per_batch} extra images in batches of {self.batch_size}: leave room for "
+                "others"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch; the last one holds what is left."""
+        return -(-self.images // self._fresh)
+
+    @property
+    def seen(self) -> int:
+        """Images of an epoch, repeated ones included."""
+        return self.images + self.steps * (self.batch_size - self._fresh)
+
+    def epoch(self, number: int) -> Iterator[np.ndarray]:
+        """Yield the indices of each batch of an epoch; epochs count from 0."""
+        permutation = order(self.seed, number, self.images)
+        for step in range(self.steps):
+            batch = permutation[step * self._fresh : (step + 1) * self._fresh]
+            if self.extra:
+                batch = np.concatenate([batch, self._turn(number * self.steps + step)])
+            yield batch
+
+    @property
+    def _fresh(self) -> int:
+        return self.batch_size - (self.per_batch if self.extra else 0)
+
+    def _turn(self, step: int) -> np.ndarray:
+        """Return indices of the extra images of a step, counted from the start of training."""
+        places = range(step * self.per_batch, (step + 1) * self.per_batch)
+        rounds = (divmod(place, self.extra) for place in places)
+        picked = [order(self.seed, number, self.extra, 1)[place] for number, place in rounds]
+        return self.images + np.array(picked)
 
 
 def batches(
-    split, policy: augment.Policy | None, *, batch_size: int, seed: int, epoch: int
+    split,
+    plan: Plan,
+    policy: augment.Policy | None,
+    *,
+    epoch: int,
+    teacher: Callable[[object], np.ndarray] | None = None,
 ) -> Iterator[tuple]:
-    """Yield (images, labels) without end, from the start of `epoch` on; epochs count from 0.
+    """Yield (images, targets) without end, from the start of `epoch` on; epochs count from 0.
 
-    Images are (batch, h, w, c): float32 on the device when augmented, uint8 otherwise. The last
-    batch of an epoch holds what is left. Being one stream over all epochs, a prefetching thread
-    runs across their borders without harm.
+    Images are (batch, h, w, c): float32 on the device when augmented, uint8 otherwise. Targets
+    are the labels (batch,); with a teacher (batch, 1 + classes): the label and what `teacher`
+    says of these very images. Being one stream over all epochs, a prefetching thread runs across
+    their borders without harm.
     """
     pixels = _pixels(split)
     for current in itertools.count(epoch):
-        permutation = order(seed, current, len(split.labels))
-        for start in range(0, len(permutation), batch_size):
-            indices = permutation[start : start + batch_size]
-            images = pixels(indices)
+        for indices in plan.epoch(current):
+            images, targets = pixels(indices), split.labels[indices]
             if policy is not None:
-                images = augment.batch(images, policy, seed=seed, epoch=current, indices=indices)
-            yield images, split.labels[indices]
+                images = augment.batch(
+                    images, policy, seed=plan.seed, epoch=current, indices=indices
+                )
+            if teacher is not None:
+                targets = np.column_stack([targets, teacher(images)]).astype("float32")
+            yield images, targets
 
 
 class Validation(keras.utils.PyDataset):

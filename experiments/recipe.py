@@ -8,7 +8,7 @@ is itself a file that can be run.
 import difflib
 import importlib.resources
 import pathlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 import yaml
@@ -28,13 +28,22 @@ class Data(_Part):
     """Which images: a data set by name, resized to `size` pixels where given.
 
     `holdout` is the share of the training images that members of a stack never see, so that
-    the stack's head can be fitted on them.
+    the stack's head can be fitted on them. With `folds`, training leaves out the part numbered
+    `fold`, from 0, of so many equal parts.
     """
 
     name: str
     size: Positive | None = None
     resample: Literal["lanczos", "bicubic", "bilinear", "nearest"] = "lanczos"
     holdout: Fraction = 0.0
+    folds: Annotated[int, pydantic.Field(ge=2)] | None = None
+    fold: Annotated[int, pydantic.Field(ge=0)] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_of_the_folds(self) -> Self:
+        if (self.folds is None) != (self.fold is None) or (self.folds or 1) <= (self.fold or 0):
+            raise ValueError(f"fold {self.fold} of {self.folds} folds: give both, counted from 0")
+        return self
 
 
 class Optimizer(pydantic.BaseModel):
@@ -59,6 +68,30 @@ class Plateau(_Part):
     factor: Annotated[float, pydantic.Field(gt=0, lt=1)]
     monitor: str = "val_top1"
     min_lr: Annotated[float, pydantic.Field(ge=0)] = 0.0
+
+
+class Distill(_Part):
+    """Learn from a teacher as well (Hinton et al., arXiv 1503.02531).
+
+    The loss is alpha T^2 KL(teacher || network), both softened by the temperature T, plus
+    (1 - alpha) times the cross entropy with the labels. `teacher` is a row of the same paper or a
+    run folder, a stack for example.
+    """
+
+    teacher: str
+    temperature: Annotated[float, pydantic.Field(gt=0)] = 4.0
+    alpha: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.9
+
+
+class Adversarial(_Part):
+    """Every batch ends in `per_batch` images of a set that the command `attack` made.
+
+    `folder` holds the set; with `classes`, only its images of these true classes are taken.
+    """
+
+    folder: str
+    per_batch: Positive = 5
+    classes: list[Annotated[int, pydantic.Field(ge=0)]] | None = None
 
 
 class Expect(_Part):
@@ -107,6 +140,8 @@ class Train(_Row):
     model: dict[str, Any]
     early_stop: EarlyStop | None = None
     plateau: Plateau | None = None
+    distill: Distill | None = None
+    adversarial: Adversarial | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     jit: bool | Literal["auto"] = "auto"
 

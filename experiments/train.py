@@ -8,10 +8,10 @@ import numpy as np
 
 import augment
 import zoo
-from experiments import datasets, evaluate, feed
+from experiments import datasets, distill, evaluate, feed
 from experiments._files import atomic, read_json, write_json
 from experiments.environment import environment
-from experiments.recipe import Optimizer, Row, Train
+from experiments.recipe import Data, Optimizer, Row, Train
 from experiments.state import Checkpoint, Patience, Progress, run_folder, write_history
 
 # Keras' plateau ignores gains below 1e-4, that is 0.01 percent.
@@ -19,13 +19,22 @@ PLATEAU_DELTA = 0.01
 VALIDATION_BATCH = 256
 
 
-def train(row: Train, run_dir: pathlib.Path, data: datasets.Dataset, *, verbose: int = 1) -> dict:
+def train(
+    row: Train,
+    run_dir: pathlib.Path,
+    data: datasets.Dataset,
+    *,
+    teacher: keras.Model | None = None,
+    extra: datasets.Split | None = None,
+    verbose: int = 1,
+) -> dict:
     """Train a row on a data set and return its metrics (accuracies in percent).
 
     The run's folder is the one of the contract in `experiments.evaluate`; when it holds an
     unfinished run of the same row, training goes on from its last whole epoch and ends with the
     weights and the history that an unbroken run would have had. A finished run is not repeated.
-    `verbose` is that of `keras.Model.fit`.
+    `teacher` is the model of `row.distill`, `extra` the images of `row.adversarial`, `verbose`
+    that of `keras.Model.fit`.
     Raises `ValueError` for a folder in use or begun with another recipe, before any work.
     """
     policy = None if row.augment is None else augment.get(row.augment)
@@ -33,15 +42,35 @@ def train(row: Train, run_dir: pathlib.Path, data: datasets.Dataset, *, verbose:
     with run_folder(run_dir, row) as finished:
         if finished:
             return read_json(run_dir / "metrics.json")
-        seen = data.holdout(row.data.holdout)[0] if row.data.holdout else data
+        seen = training_part(row.data, data)
         begin(run_dir, seen)
         model = build(row, seen)
         trainer = _compile(row, model)
+        said = teacher and distill.teacher_of(teacher, model)
         checkpoint = Checkpoint(run_dir / "state")
         progress = checkpoint.restore(trainer, trainer.optimizer)
         keeper = Keeper(row, run_dir, checkpoint, progress)
         if not progress.stopped and progress.epoch < row.epochs:
-            _fit(row, trainer, seen, policy, keeper, verbose)
+            images = seen.train.join(extra) if extra else seen.train
+            plan = feed.Plan(
+                len(seen.train),
+                row.batch_size,
+                row.seed,
+                extra=len(extra) if extra else 0,
+                per_batch=row.adversarial.per_batch if extra else 0,
+            )
+            stream = feed.batches(images, plan, policy, epoch=progress.epoch, teacher=said)
+            keeper.images = plan.seen
+            trainer.fit(
+                stream,
+                steps_per_epoch=plan.steps,
+                initial_epoch=progress.epoch,
+                epochs=row.epochs,
+                validation_data=feed.Validation(seen.validation, VALIDATION_BATCH),
+                callbacks=[keeper],
+                shuffle=False,
+                verbose=verbose,
+            )
         if row.keep == "best":
             checkpoint.restore_best(progress, trainer)
         with atomic(run_dir / "model.keras") as part:
@@ -51,6 +80,12 @@ def train(row: Train, run_dir: pathlib.Path, data: datasets.Dataset, *, verbose:
         write_json(run_dir / "metrics.json", metrics)
         checkpoint.clear()
         return metrics
+
+
+def training_part(spec: Data, data: datasets.Dataset) -> datasets.Dataset:
+    """Return the data set without what a run is not to see: held-out images, and its fold."""
+    seen = data.holdout(spec.holdout)[0] if spec.holdout else data
+    return seen if spec.folds is None else seen.without(seen.folds(spec.folds)[spec.fold])
 
 
 def begin(run_dir: pathlib.Path, data: datasets.Dataset) -> None:
@@ -99,20 +134,6 @@ def optimizer(spec: Optimizer) -> keras.optimizers.Optimizer:
         return keras.optimizers.get({"class_name": spec.name, "config": arguments})
     except (ValueError, TypeError) as error:
         raise ValueError(f"optimizer {spec.name} with {arguments}: {error}") from None
-
-
-def compile_logits(
-    logits: keras.Model, spec: Optimizer, classes: int, jit: bool | str = "auto"
-) -> None:
-    """Compile a model that ends in logits: cross entropy, top-1, top-3 and top-5 accuracy."""
-    top = keras.metrics.SparseTopKCategoricalAccuracy
-    logits.compile(
-        optimizer=optimizer(spec),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[top(min(k, classes), name=f"top{k}") for k in (1, 3, 5)],
-        jit_compile=jit,
-    )
-    logits.optimizer.build(logits.trainable_variables)
 
 
 class Keeper(keras.callbacks.Callback):
@@ -216,32 +237,13 @@ def summary(
 def _compile(row: Train, model: keras.Model) -> keras.Model:
     """Return the model up to its logits, compiled: the loss is exact on logits, not on probs."""
     trainer = keras.Model(model.input, model.get_layer("logits").output, name="trainer")
-    compile_logits(trainer, row.optimizer, model.output.shape[-1], row.jit)
-    return trainer
-
-
-def _fit(
-    row: Train,
-    trainer: keras.Model,
-    data: datasets.Dataset,
-    policy: augment.Policy | None,
-    keeper: Keeper,
-    verbose: int,
-) -> None:
-    keeper.images = len(data.train.labels)
-    trainer.fit(
-        feed.batches(
-            data.train,
-            policy,
-            batch_size=row.batch_size,
-            seed=row.seed,
-            epoch=keeper.progress.epoch,
-        ),
-        steps_per_epoch=-(-keeper.images // row.batch_size),
-        initial_epoch=keeper.progress.epoch,
-        epochs=row.epochs,
-        validation_data=feed.Validation(data.validation, VALIDATION_BATCH),
-        callbacks=[keeper],
-        shuffle=False,
-        verbose=verbose,
+    plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classes = model.output.shape[-1]
+    trainer.compile(
+        optimizer=optimizer(row.optimizer),
+        loss=distill.loss(row.distill) if row.distill else plain,
+        metrics=[distill.TopK(min(k, classes), name=f"top{k}") for k in (1, 3, 5)],
+        jit_compile=row.jit,
     )
+    trainer.optimizer.build(trainer.trainable_variables)
+    return trainer

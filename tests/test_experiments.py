@@ -132,6 +132,23 @@ def test_each_epoch_sees_each_image_once_in_an_order_of_its_own():
     assert np.array_equal(orders[3], feed.order(1, 1, 100))
 
 
+def test_every_batch_ends_in_extra_images_taken_in_turn():
+    from experiments import feed
+
+    plan = feed.Plan(images=100, batch_size=32, seed=3, extra=7, per_batch=2)
+    epochs = [list(plan.epoch(number)) for number in range(3)]
+    assert [len(batch) for batch in epochs[0]] == [32, 32, 32, 12]
+    assert plan.steps == 4 and plan.seen == 108
+    for batches in epochs:
+        assert sorted(np.concatenate([batch[:-2] for batch in batches])) == list(range(100))
+    extra = np.concatenate([batch[-2:] for batches in epochs for batch in batches])
+    rounds = [extra[start : start + 7] for start in (0, 7, 14)]
+    assert [sorted(part) for part in rounds] == [list(range(100, 107))] * 3
+    assert len({tuple(part) for part in rounds}) == 3
+    with pytest.raises(ValueError, match="32 extra images in batches of 32"):
+        feed.Plan(images=100, batch_size=32, seed=3, extra=7, per_batch=32)
+
+
 @pytest.mark.backend
 def test_the_feed_is_the_same_from_any_epoch_on():
     import keras
@@ -140,10 +157,10 @@ def test_the_feed_is_the_same_from_any_epoch_on():
     from experiments import datasets, feed
 
     split = datasets.load("digits").train.take(np.arange(100))
-    settings = {"batch_size": 32, "seed": 3}
-    whole = feed.batches(split, augment.C, epoch=0, **settings)
+    plan = feed.Plan(len(split), batch_size=32, seed=3)
+    whole = feed.batches(split, plan, augment.C, epoch=0)
     batches = [next(whole) for _ in range(8)]
-    later = feed.batches(split, augment.C, epoch=1, **settings)
+    later = feed.batches(split, plan, augment.C, epoch=1)
     for images, labels in batches[4:]:
         expected, numbers = next(later)
         assert np.array_equal(labels, numbers)

@@ -28,6 +28,25 @@ class Rows:
         return np.asarray(self.base[self.rows], dtype=dtype)
 
 
+class Joined:
+    """Images of two arrays behind each other, read by an array of indices; nothing is copied."""
+
+    def __init__(self, first: np.ndarray | Rows, second: np.ndarray | Rows):
+        self.first, self.second = first, second
+        self.shape = (len(first) + len(second), *first.shape[1:])
+        self.dtype, self.ndim = first.dtype, first.ndim
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        found = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        later = indices >= len(self.first)
+        found[~later] = self.first[indices[~later]]
+        found[later] = self.second[indices[later] - len(self.first)]
+        return found
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """Images with their labels, in a fixed order.
@@ -37,7 +56,7 @@ class Split:
     x and y of the first corner, then of the second, in pixels of `images`, both inside the box.
     """
 
-    images: np.ndarray | Rows
+    images: np.ndarray | Rows | Joined
     labels: np.ndarray
     boxes: np.ndarray | None = None
 
@@ -50,6 +69,15 @@ class Split:
         base = self.images
         lazy = Rows(base.base, base.rows[rows]) if isinstance(base, Rows) else Rows(base, rows)
         return Split(lazy, self.labels[rows], None if self.boxes is None else self.boxes[rows])
+
+    def join(self, other: "Split") -> "Split":
+        """Return these images and then those of `other`, which must be of one shape; no boxes."""
+        if self.images.shape[1:] != other.images.shape[1:]:
+            raise ValueError(
+                f"images of {other.images.shape[1:]} cannot follow images of "
+                f"{self.images.shape[1:]}: give both one size and number of channels"
+            )
+        return Split(Joined(self.images, other.images), np.concatenate([self.labels, other.labels]))
 
     def batch(self, indices) -> np.ndarray:
         """Copy the images at `indices` into one (len(indices), h, w, c) uint8 array."""
@@ -107,6 +135,31 @@ class Dataset:
                 f"images and would be left without images on one side; choose another fraction"
             ) from None
         return dataclasses.replace(self, train=self.train.take(rest)), self.train.take(held)
+
+    def folds(self, count: int, seed: int = 0) -> list[np.ndarray]:
+        """Divide the training images into `count` parts, every class evenly: indices of each.
+
+        A function of (count, seed) alone; each image is in exactly one part. Raises `ValueError`
+        where a class has fewer images than there are parts.
+        """
+        if not isinstance(count, int) or count < 2:
+            raise ValueError(f"folds {count!r}: give a whole number of 2 or more")
+        labels = np.asarray(self.train.labels)
+        random, place = np.random.RandomState(seed), np.empty(len(labels), int)
+        for label in np.unique(labels):
+            members = random.permutation(np.flatnonzero(labels == label))
+            if len(members) < count:
+                raise ValueError(
+                    f"{count} folds of {self.name}: class {self.class_names[label]!r} has "
+                    f"{len(members)} training images; choose fewer folds"
+                )
+            place[members] = (np.arange(len(members)) + label) % count
+        return [np.flatnonzero(place == part) for part in range(count)]
+
+    def without(self, indices: np.ndarray) -> "Dataset":
+        """Return this data set without some of its training images."""
+        rest = np.setdiff1d(np.arange(len(self.train)), indices)
+        return dataclasses.replace(self, train=self.train.take(rest))
 
 
 class TooFew(ValueError):
