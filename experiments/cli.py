@@ -2,17 +2,16 @@
 
 import dataclasses
 import json
-import logging
 import os
 import pathlib
 import sys
-import tempfile
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 import zoo
+from experiments import backend as backends
 from experiments import catalog, recipe
 
 app = typer.Typer(
@@ -21,6 +20,11 @@ app = typer.Typer(
     add_completion=False,
     help="Small-image networks: run the papers' experiments, or your own.",
 )
+bench = typer.Typer(
+    no_args_is_help=True,
+    help="Measure speed as ratios, side by side in one run: medians after a warm-up.",
+)
+app.add_typer(bench, name="bench")
 console = Console()
 
 Recipe = Annotated[str, typer.Argument(help="PAPER/ROW, or a recipe file such as RUN/recipe.yaml")]
@@ -36,6 +40,8 @@ RunDir = Annotated[
     pathlib.Path | None, typer.Option(help="this run's folder  [default: RUNS/PAPER/ROW]")
 ]
 Run = Annotated[pathlib.Path, typer.Argument(help="a finished run's folder")]
+Csv = Annotated[pathlib.Path | None, typer.Option(help="CSV file to write")]
+Repeats = Annotated[int, typer.Option(help="turns of each case")]
 Backend = Annotated[
     str | None, typer.Option(help="tensorflow, jax or torch  [default: KERAS_BACKEND]")
 ]
@@ -122,7 +128,7 @@ def train(
     row = recipe.load(recipe_name, recipe.parse_set(set_))
     if row.kind == "stack":
         raise ValueError(f"{recipe_name} is a stack: python -m experiments stack {recipe_name}")
-    _load_keras(backend)
+    backends.load(backend)
     from experiments import commands
 
     commands.train(row, run_dir or _run_dir(runs, row), data_dir, cache_dir, console)
@@ -149,7 +155,7 @@ def stack(
     row = recipe.load(recipe_name, recipe.parse_set(set_))
     if row.kind != "stack":
         raise ValueError(f"{recipe_name} is no stack: python -m experiments train {recipe_name}")
-    _load_keras(backend)
+    backends.load(backend)
     from experiments import commands
 
     folders = members or [_member_dir(runs, row, member) for member in row.members]
@@ -167,7 +173,7 @@ def evaluate(
 
     Example: python -m experiments evaluate runs/alphanet/alphanet_v4 --data-dir ~/data
     """
-    _load_keras(backend)
+    backends.load(backend)
     from experiments import commands
 
     commands.evaluate(run, data_dir, cache_dir, console)
@@ -209,27 +215,68 @@ def predict(
 
     Example: python -m experiments predict runs/alphanet/alphastack goldfish.jpg
     """
-    _load_keras(backend)
+    backends.load(backend)
     from experiments import predict as predictions
 
     predictions.predict(run, images, top=top, console=console)
 
 
-@app.command()
-def bench(
-    what: Annotated[str, typer.Argument(help="augment or stack")],
-    out: Annotated[pathlib.Path | None, typer.Option(help="CSV file to write")] = None,
-    repeats: Annotated[int, typer.Option(help="timed repeats of each case")] = 10,
+@bench.command("augment")
+def bench_augment(
+    out: Csv = None,
+    repeats: Repeats = 10,
     backend: Backend = None,
 ) -> None:
-    """Measure speed as ratios, side by side in one run: medians after a warm-up.
+    """Time class C on batches, beside Keras' layers, its deprecated generator and Albumentations.
 
     Example: python -m experiments bench augment --out augment.csv
     """
-    _load_keras(backend)
-    from experiments import bench as benches
+    backends.load(backend)
+    from experiments.bench import augment, publish
 
-    benches.main(what, out=out, repeats=repeats, console=console)
+    publish(augment.run(repeats=repeats), out, console)
+
+
+@bench.command("stack")
+def bench_stack(
+    out: Csv = None,
+    repeats: Repeats = 10,
+    backend: Backend = None,
+) -> None:
+    """Time a stack's head on cached outputs, beside running the members each time.
+
+    Example: python -m experiments bench stack --repeats 7
+    """
+    backends.load(backend)
+    from experiments.bench import publish, stack
+
+    publish(stack.run(repeats=repeats), out, console)
+
+
+@bench.command("models")
+def bench_models(
+    names: Annotated[
+        list[str] | None,
+        typer.Option(help="networks or wildcards, comma-separated  [default: eight kinds]"),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="images in a batch")] = 32,
+    size: Annotated[int, typer.Option(help="height and width in pixels")] = 64,
+    out: Csv = None,
+    repeats: Repeats = 10,
+    backend: Backend = None,
+) -> None:
+    """Time networks forward and in training, beside timm, torchvision or pytorchcv if installed.
+
+    Example: python -m experiments bench models --names 'resnet18,ghost*' --batch 32
+    """
+    from experiments.bench import models, write_csv
+
+    chosen = [name for given in names or models.NETWORKS for name in given.split(",")]
+    options = {"batch": batch, "size": size, "repeats": repeats, "backend": backend}
+    rows = models.run(chosen, **options, console=console)
+    if out is not None:
+        backends.load(backend)  # only now: while networks are timed, no process more than needed
+        write_csv(rows, out)
 
 
 @app.command()
@@ -241,7 +288,7 @@ def quickstart(
 
     Example: python -m experiments quickstart
     """
-    _load_keras(backend)
+    backends.load(backend)
     from experiments import commands
 
     commands.quickstart(runs, console)
@@ -262,34 +309,6 @@ def _escape(error: Exception) -> str:
     from rich.markup import escape
 
     return escape(str(error))
-
-
-def _load_keras(backend: str | None) -> None:
-    """Import Keras with the chosen backend, without the start-up notes of TensorFlow's libraries.
-
-    Those are written by C++ before any setting is read, errors about an absent GPU among them;
-    they are shown only when the import fails.
-    """
-    if backend not in (None, "tensorflow", "jax", "torch"):
-        raise ValueError(f"--backend {backend!r}: there are tensorflow, jax and torch")
-    if backend:
-        os.environ["KERAS_BACKEND"] = backend
-    with tempfile.TemporaryFile() as notes:
-        stderr = os.dup(2)
-        os.dup2(notes.fileno(), 2)
-        try:
-            from experiments import feed
-
-            feed.device()
-            # One model after the other is no retracing that a user could avoid.
-            logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        except BaseException:
-            notes.seek(0)
-            os.write(stderr, notes.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def _run_dir(runs: pathlib.Path, row: recipe.Row) -> pathlib.Path:

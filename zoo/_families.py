@@ -68,6 +68,8 @@ class ModelInfo:
     """Multiply-adds for one RGB image of 64x64 pixels under `stem="auto"`, same classes."""
     input_shape: tuple[int, int, int]
     classes: int
+    stem: str | None
+    """What `build` takes by default; None: there is no choice of stem."""
     paper: str
     source: str
     """The implementation that ours equals."""

@@ -4,7 +4,6 @@ Each module has `run(**options) -> list[dict]`, one row per case.
 """
 
 import csv
-import importlib
 import io
 import pathlib
 import statistics
@@ -13,14 +12,9 @@ from collections.abc import Callable
 
 from experiments import _files
 
-BENCHES = ("augment", "stack")
 
-
-def main(what: str, *, out: pathlib.Path | None, repeats: int, console) -> None:
-    """Run the bench `what`, print its table, and write it to the CSV file `out` if given."""
-    if what not in BENCHES:
-        raise ValueError(f"there is no bench {what!r}: choose one of {', '.join(BENCHES)}")
-    rows = importlib.import_module(f"experiments.bench.{what}").run(repeats=repeats)
+def publish(rows: list[dict], out: pathlib.Path | None, console) -> None:
+    """Print rows as a table, and write them to the CSV file `out` if given."""
     print_rows(rows, console)
     if out is not None:
         write_csv(rows, out)

@@ -1,0 +1,150 @@
+"""Networks forward and in training, beside the same networks of other libraries.
+
+Every case runs in a process of its own, with one framework; those of one network take turns.
+"""
+
+import contextlib
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from experiments import backend as backends
+from experiments import catalog
+from experiments.bench import _worker, print_rows, side_by_side
+
+# One of each kind: residual, bottlenecks, Ghost, depthwise, dense, dual path, grouped, compound.
+NETWORKS = (
+    "resnet18",
+    "resnet50",
+    "ghostnet_100",
+    "mobilenetv2_100",
+    "densenet121",
+    "dpn68",
+    "resnext50_32x4d",
+    "efficientnet_b0",
+)
+# Backend -> our cases: what `compile(jit_compile=...)` is given.
+CASES = {
+    "tensorflow": {"TensorFlow graph": False, "TensorFlow XLA": True},
+    "jax": {"JAX jit": True},
+    "torch": {"torch eager": False},
+}
+PHASES = ("forward", "training")
+
+
+def run(
+    names: Sequence[str] = NETWORKS,
+    *,
+    batch: int = 32,
+    size: int = 64,
+    repeats: int = 10,
+    backend: str | None = None,
+    console,
+) -> list[dict]:
+    """Time networks whose names match `names`; print each one's table, return a row per case.
+
+    Images per second are medians over `repeats` turns, of `forward` in inference and of `training`
+    (forward, backward and SGD) in float32; `times_slower` compares with the reference of the same
+    network. Memory in MB is the peak of the process, of which `framework_mb` is importing; on an
+    accelerator what is taken of its memory.
+    Raises ValueError, before any process starts, for names that match no network and images that
+    are too small.
+    """
+    chosen = [model for name in names for model in catalog.networks(name)]
+    for model in chosen:
+        if size < model.min_size:
+            raise ValueError(f"size {size}: {model.name} needs at least {model.min_size} pixels")
+    jits = CASES[backends.choose(backend)]
+    rows = []
+    for name in dict.fromkeys(model.name for model in chosen):
+        found = _network(name, jits, {"batch": batch, "size": size}, repeats, console)
+        print_rows(found, console)
+        rows += found
+    return rows
+
+
+class Running(NamedTuple):
+    """A case whose process is waiting."""
+
+    facts: dict
+    ask: Callable[[str], object]
+    """Have a step done: `forward`, `training` or `peak_mb`."""
+
+
+def _network(name: str, jits: dict, shape: dict, repeats: int, console) -> list[dict]:
+    with contextlib.ExitStack() as stack:
+
+        def start(make, **options) -> Running:
+            return stack.enter_context(_process(make, {"name": name, **shape, **options}))
+
+        cases = {case: start(_worker.ours, jit=jit) for case, jit in jits.items()}
+        on_cpu = all(running.facts["device"] == "cpu" for running in cases.values())
+        other = start(_worker.reference, accelerator=not on_cpu)
+        reference = other.facts.get("case")
+        if reference is None:
+            console.print(f"no reference for {name}: {'; '.join(other.facts['missing'])}")
+        else:
+            cases[reference] = other
+        peaks = {}
+        for phase in PHASES:
+            for case, running in cases.items():
+                running.ask(phase)
+                peaks[case, phase] = running.ask("peak_mb")
+        steps = {
+            (case, phase): functools.partial(running.ask, phase)
+            for case, running in cases.items()
+            for phase in PHASES
+        }
+        seconds = side_by_side(steps, repeats=repeats)
+    return [
+        {
+            "case": case,
+            "network": name,
+            **shape,
+            "repeats": repeats,
+            "parameters": running.facts["parameters"],
+            **{f"{phase}_images_s": shape["batch"] / seconds[case, phase] for phase in PHASES},
+            **{
+                f"{phase}_times_slower": seconds[case, phase] / seconds[reference, phase]
+                if reference
+                else ""
+                for phase in PHASES
+            },
+            "framework_mb": running.facts["framework_mb"],
+            **{f"{phase}_peak_mb": peaks[case, phase] for phase in PHASES},
+            "load": os.getloadavg()[0],
+        }
+        for case, running in cases.items()
+    ]
+
+
+@contextlib.contextmanager
+def _process(make: Callable, options: dict) -> Iterator[Running]:
+    """Run `_worker.serve` in a fresh process, which ends with the context."""
+    context = multiprocessing.get_context("spawn")
+    pipe, theirs = context.Pipe()
+    process = context.Process(target=_worker.serve, args=(theirs, make, options), daemon=True)
+    process.start()
+    theirs.close()
+
+    def answer():
+        try:
+            return pipe.recv()
+        except EOFError:
+            process.join()
+            raise RuntimeError(
+                f"the process of {make.__name__}({options}) ended with exit code "
+                f"{process.exitcode}; what it wrote stands above"
+            ) from None
+
+    def ask(step: str):
+        pipe.send(step)
+        return answer()
+
+    try:
+        yield Running(answer(), ask)
+    finally:
+        process.kill()
+        process.join()
