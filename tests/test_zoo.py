@@ -44,7 +44,6 @@ SMALLER = {
 }
 # Heights of the last map of 64 pixels by stem, where it is not 2, 4 and 8.
 LAST_MAPS = {"squeezenet": (3, 7, 15)}  # four downsamplings, from a stem without padding
-STEMMED = [f for f, name in SMALLEST.items() if _families.find(name)[1].stem is not None]
 # Rows of the papers' tables that share a network of the reference.
 ALIASES = {
     "alphanet_v4b": "alphanet_v4",
