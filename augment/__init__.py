@@ -3,7 +3,8 @@
     images = augment.batch(images, augment.C, seed=0, epoch=3, indices=range(128))
 
 Pixels are raw, 0..255. What happens to image i in epoch e is a pure function of (seed, epoch, i):
-the same for any batch size, order, worker, restart and backend.
+the same for any batch size, order, worker, restart and backend. To measure a trained model's
+robustness there are attacks (`fgsm`, `pgd`) and common corruptions (`corrupt`).
 """
 
 from augment._draw import draw

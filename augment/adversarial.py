@@ -36,8 +36,8 @@ def fgsm(
     Source: Goodfellow, Shlens, Szegedy, arXiv 1412.6572. It is one step of `pgd`, which describes
     arguments, result and errors, from the images themselves.
     """
-    once = {"epsilon": epsilon, "step": epsilon, "steps": 1, "seed": None}
-    return pgd(model, images, labels, targets=targets, **once)
+    size = {"epsilon": epsilon, "step": epsilon, "steps": 1}
+    return pgd(model, images, labels, **size, targets=targets, seed=None)
 
 
 def pgd(
@@ -51,7 +51,7 @@ def pgd(
     targets: np.ndarray | None = None,
     seed: int | None = 0,
 ) -> np.ndarray:
-    """Raise the cross entropy in `steps` steps, each projected to the ball and to 0..255.
+    """Climb the cross entropy by signs of its gradient, each step projected to ball and range.
 
     Source: Madry et al., arXiv 1706.06083. A pixel whose gradient is exactly 0 stays, as the sign
     of 0 is 0.
