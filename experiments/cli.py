@@ -221,6 +221,29 @@ def predict(
     predictions.predict(run, images, top=top, console=console)
 
 
+@app.command()
+def export(
+    run: Annotated[pathlib.Path, typer.Argument(help="a finished run's folder or .keras file")],
+    format: Annotated[str, typer.Option(help="saved_model, onnx, litert or keras")],
+    out: Annotated[
+        pathlib.Path | None, typer.Option(help="artifact to write  [default: beside the model]")
+    ] = None,
+    images: Annotated[
+        list[pathlib.Path] | None,
+        typer.Option(help="image file to check on, repeatable  [default: images the run keeps]"),
+    ] = None,
+    backend: Backend = None,
+) -> None:
+    """Write a run's model for another runtime, and check there that it answers the same.
+
+    Example: python -m experiments export runs/alphanet/alphastack --format onnx
+    """
+    backends.load(backend)
+    from experiments import export as exports
+
+    exports.export(run, format, out, images or (), console=console)
+
+
 @bench.command("augment")
 def bench_augment(
     out: Csv = None,

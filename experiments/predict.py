@@ -45,14 +45,14 @@ def predict(
     if not image_paths:
         raise ValueError("no images given: name at least one image file")
     file = model_file(run_or_model)
-    pictures = _open_all([pathlib.Path(path) for path in image_paths])
+    pictures = open_pictures([pathlib.Path(path) for path in image_paths])
 
     import zoo
 
     model = zoo.load(file)
     names = _class_names(file, classes=model.output_shape[-1])
-    height, width, channels = _input_shape(file, model)
-    images = [_fit(picture, (width, height), channels) for _, picture in pictures]
+    height, width, channels = input_shape(file, model)
+    images = [fit_picture(picture, (width, height), channels) for _, picture in pictures]
     probs = predict_probs(model, np.stack(images))
     order = np.argsort(-probs, axis=1, kind="stable")[:, :top]
     found = [
@@ -68,7 +68,7 @@ def predict(
     return found
 
 
-def _open_all(paths: Sequence[pathlib.Path]) -> list[tuple[pathlib.Path, Image.Image]]:
+def open_pictures(paths: Sequence[pathlib.Path]) -> list[tuple[pathlib.Path, Image.Image]]:
     """Decode every file; one error names all that fail."""
     pictures, failures = [], []
     for path in paths:
@@ -89,7 +89,7 @@ def _open_all(paths: Sequence[pathlib.Path]) -> list[tuple[pathlib.Path, Image.I
     return pictures
 
 
-def _fit(picture: Image.Image, size: tuple[int, int], channels: int) -> np.ndarray:
+def fit_picture(picture: Image.Image, size: tuple[int, int], channels: int) -> np.ndarray:
     """Return the picture as (h, w, channels) uint8; what is transparent becomes white."""
     if picture.has_transparency_data:
         solid = picture.convert("RGBA")
@@ -110,7 +110,7 @@ def _class_names(file: pathlib.Path, classes: int) -> list[str]:
     return names
 
 
-def _input_shape(file: pathlib.Path, model) -> tuple[int, int, int]:
+def input_shape(file: pathlib.Path, model) -> tuple[int, int, int]:
     """Return the model's input shape; sides that it leaves open are those of its training."""
     shape = model.input_shape[1:]
     if None in shape:

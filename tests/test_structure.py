@@ -16,6 +16,7 @@ ARCHITECTURES = sorted(p for p in (ROOT / "zoo").glob("*.py") if not p.name.star
 BACKEND_FILES = {
     "augment/_warp.py",
     "augment/_gradient.py",
+    "experiments/_formats.py",
     "experiments/bench/_worker.py",
     "experiments/feed.py",
     "experiments/distribute.py",
