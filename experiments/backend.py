@@ -1,8 +1,10 @@
 """The backend that Keras computes with, chosen before Keras is imported."""
 
+import contextlib
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -20,22 +22,28 @@ def choose(backend: str | None) -> str:
 
 
 def load(backend: str | None) -> None:
-    """Import Keras with the chosen backend, without the start-up notes of TensorFlow's libraries.
-
-    Those are written by C++ before any setting is read, errors about an absent GPU among them;
-    they are shown only when the import fails.
-    """
+    """Import Keras with the chosen backend, without the start-up notes of TensorFlow's libraries."""
     if backend:
         choose(backend)
+    with quiet():
+        from experiments import feed
+
+        feed.device()
+    # One model after the other is no retracing that a user could avoid.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what is written to the standard error, and show it only if the block fails.
+
+    C++ libraries write there before any setting is read, errors about an absent GPU among it.
+    """
     with tempfile.TemporaryFile() as notes:
         stderr = os.dup(2)
         os.dup2(notes.fileno(), 2)
         try:
-            from experiments import feed
-
-            feed.device()
-            # One model after the other is no retracing that a user could avoid.
-            logging.getLogger("tensorflow").setLevel(logging.ERROR)
+            yield
         except BaseException:
             notes.seek(0)
             os.write(stderr, notes.read())

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from experiments._formats import FORMATS, Format, Runner
+from experiments.backend import quiet
 from experiments.evaluate import model_file, predict_probs
 from experiments.predict import fit_picture, input_shape, open_pictures
 
@@ -129,9 +130,9 @@ def _images(
     file: pathlib.Path, shape: tuple[int, int, int], given: Sequence[Image.Image]
 ) -> tuple[np.ndarray, str]:
     """Return uint8 images to check on, and what they are."""
-    height, width, channels = shape
     if given:
-        return np.stack([fit_picture(image, (width, height), channels) for image in given]), "images given"
+        fitted = [fit_picture(image, (shape[1], shape[0]), shape[2]) for image in given]
+        return np.stack(fitted), "images given"
     samples = file.parent / "samples.npz"
     if samples.exists():
         with np.load(samples, allow_pickle=False) as kept:
@@ -164,8 +165,8 @@ def _written(
 ) -> dict[int, float]:
     """Write the model, run all images in batches of each size; how far probabilities are off."""
     expected = predict_probs(model, pixels, max(BATCHES))
-    with warnings.catch_warnings():
-        # Exporters warn of their own old interfaces; whether the artifact is right, the check says.
+    # Exporters complain of their own old interfaces; whether the artifact is right, the check says.
+    with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
         chosen.write(model, path)
         run = chosen.open(path)
