@@ -131,7 +131,8 @@ def train(
     backends.load(backend)
     from experiments import commands
 
-    commands.train(row, run_dir or _run_dir(runs, row), data_dir, cache_dir, console)
+    teacher = row.distill and _member_dir(runs, row, row.distill.teacher)
+    commands.train(row, run_dir or _run_dir(runs, row), data_dir, cache_dir, console, teacher)
 
 
 @app.command()
@@ -338,8 +339,8 @@ def _run_dir(runs: pathlib.Path, row: recipe.Row) -> pathlib.Path:
     return runs / row.recipe
 
 
-def _member_dir(runs: pathlib.Path, row: recipe.Stack, member: str) -> pathlib.Path:
-    """Run folder of a stack's member: a row of the same paper, or a folder as it stands."""
+def _member_dir(runs: pathlib.Path, row: recipe.Row, member: str) -> pathlib.Path:
+    """Run folder of a member or teacher: a row of the same paper, or a folder as it stands."""
     if "/" in member:
         return pathlib.Path(member)
     return runs / row.recipe.rpartition("/")[0] / member

@@ -6,6 +6,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
+import zoo
 from experiments import datasets, ensemble, recipe, report
 from experiments import evaluate as evaluation
 from experiments import train as training
@@ -30,12 +31,14 @@ def train(
     data_dir: pathlib.Path | None,
     cache_dir: pathlib.Path | None,
     console: Console,
+    teacher: pathlib.Path | None = None,
 ) -> dict:
-    """Train a row and print its result."""
+    """Train a row and print its result; `teacher` is the run that a row with `distill` names."""
     training.check(row)
+    taught_by = zoo.load(evaluation.model_file(teacher)) if teacher else None
     data = load_data(row, data_dir, cache_dir)
     console.rule(f"[bold]{row.recipe}[/] on {data.name}")
-    metrics = training.train(row, run_dir, data)
+    metrics = training.train(row, run_dir, data, teacher=taught_by)
     console.print(table([metrics]))
     console.print(f"run folder: [bold]{run_dir}[/]")
     return metrics

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+import stacking
 from experiments.recipe import Distill
-from stacking.stack import frozen_member
 
 
 def teacher_of(model: keras.Model, student: keras.Model) -> Callable[[object], np.ndarray]:
@@ -20,7 +20,7 @@ def teacher_of(model: keras.Model, student: keras.Model) -> Callable[[object], n
 
     Raises ValueError where the student differs from it in images or classes.
     """
-    teacher = frozen_member(model, "logits", "teacher")
+    teacher = stacking.frozen_member(model, "logits", "teacher")
     for what, ours, theirs in (
         ("images", student.input_shape[1:], teacher.input_shape[1:]),
         ("classes", student.output_shape[-1], teacher.output_shape[-1]),

@@ -157,14 +157,18 @@ class Train(_Row):
 class Stack(_Row):
     """Frozen members (rows of the same paper, or run folders) and a dense head on their outputs.
 
-    `tap` is the output that the head reads (not `on`, which YAML reads as true).
+    `tap` is the output that the head reads (not `on`, which YAML reads as true). The head is
+    fitted on images that the members held out, on all their training images by members trained
+    `folds` times without the part in question (`out_of_fold`), or on the members' own training
+    images (`train`). An empty `head` is a linear one.
     """
 
     kind: Literal["stack"]
     members: Annotated[list[str], pydantic.Field(min_length=1)]
     tap: Literal["probs", "logits", "pooled"] = "probs"
     head: list[Positive] = [512, 512, 512]
-    fit_on: Literal["held_out", "train"] = "held_out"
+    fit_on: Literal["held_out", "out_of_fold", "train"] = "held_out"
+    folds: Annotated[int, pydantic.Field(ge=2)] = 5
     views: Positive = 1
 
 

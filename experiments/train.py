@@ -37,6 +37,12 @@ def train(
     that of `keras.Model.fit`.
     Raises `ValueError` for a folder in use or begun with another recipe, before any work.
     """
+    for field, given, name in (
+        (row.distill, teacher, "teacher"),
+        (row.adversarial, extra, "extra"),
+    ):
+        if (field is None) != (given is None):
+            raise ValueError(f"{row.recipe} and {name}= do not go together: give both or neither")
     policy = None if row.augment is None else augment.get(row.augment)
     run_dir = pathlib.Path(run_dir)
     with run_folder(run_dir, row) as finished:
@@ -46,7 +52,7 @@ def train(
         begin(run_dir, seen)
         model = build(row, seen)
         trainer = _compile(row, model)
-        said = teacher and distill.teacher_of(teacher, model)
+        said = None if teacher is None else distill.teacher_of(teacher, model)
         checkpoint = Checkpoint(run_dir / "state")
         progress = checkpoint.restore(trainer, trainer.optimizer)
         keeper = Keeper(row, run_dir, checkpoint, progress)

@@ -17,18 +17,26 @@ import importlib
 # A function that shares its module's name must be bound when the package is imported: later the
 # import of the module would bind the module.
 from stacking.experts import partition, partition_by_confusion
-from stacking.stack import head_of, members_of, stack
+from stacking.stack import frozen_member, head_of, members_of, stack
 from stacking.vote import accuracy_weights, boosted_weights, disagreement, select, vote
 
-_LAZY = {"fit_head": "stacking.fit", "member_outputs": "stacking.cache"}
+_LAZY = {
+    "fit_head": "stacking.fit",
+    "fit_head_on": "stacking.fit",
+    "member_outputs": "stacking.cache",
+    "out_of_fold": "stacking.cache",
+}
 __all__ = [
     "accuracy_weights",
     "boosted_weights",
     "disagreement",
     "fit_head",
+    "fit_head_on",
+    "frozen_member",
     "head_of",
     "member_outputs",
     "members_of",
+    "out_of_fold",
     "partition",
     "partition_by_confusion",
     "select",

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,53 @@ def member_outputs(
     if len({output.shape for output in outputs}) > 1:
         return np.concatenate(outputs, axis=1)
     return np.stack(outputs, axis=1)
+
+
+def out_of_fold(
+    fold_members: Sequence[dict[str, keras.Model]],
+    images: np.ndarray,
+    folds: Sequence[np.ndarray],
+    *,
+    on: str = "probs",
+    **options,
+) -> list[np.ndarray]:
+    """Return each member's outputs (n, width), for every image by a model that never saw it.
+
+    `folds[i]` holds the indices of the i-th part of the images, and `fold_members[i]` the members
+    as they are when they were trained without it; the parts cover each image once. So a head can
+    learn on all training images (Wolpert, Stacked Generalization, Neural Networks 5, 1992).
+    Options are those of `member_outputs`; `augment` is given indices into `images`. Raises
+    ValueError for parts or members that do not fit, and what `member_outputs` raises.
+    """
+    check_tap(on)
+    run = read_options(Pass, options)
+    if len(fold_members) != len(folds) or not len(folds):
+        raise ValueError(
+            f"{len(fold_members)} sets of members for {len(folds)} folds: give one for each"
+        )
+    rows = np.concatenate(folds)
+    if not np.array_equal(np.sort(rows), np.arange(len(images))):
+        raise ValueError(f"the folds must hold each index of the {len(images)} images once")
+    parts = []
+    for members, part in zip(fold_members, folds, strict=True):
+        check_members(members)
+        taps = {name: frozen_member(model, on, name) for name, model in members.items()}
+        parts.append(run_members(taps, images[part], _of_part(run, part)))
+    places = np.argsort(rows)
+    return [np.concatenate(outputs)[places] for outputs in zip(*parts, strict=True)]
+
+
+def _of_part(run: Pass, part: np.ndarray) -> Pass:
+    """Return the pass over a part of the images that augments them as if all were there."""
+    if run.augment is None:
+        return run
+    key = run.augment_key and _digest(run.augment_key, part.tolist())
+    augment = run.augment
+    return dataclasses.replace(
+        run,
+        augment=lambda batch, indices, view: augment(batch, part[indices], view),
+        augment_key=key,
+    )
 
 
 def run_members(

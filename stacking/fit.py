@@ -111,21 +111,49 @@ def fit_head(
             UserWarning,
             stacklevel=2,
         )
-    if settings.cached:
-        return _fit_cached(stack, images, labels, validation, settings)
-    return _fit_fresh(stack, images, labels, validation, settings)
-
-
-def _fit_cached(stack, images, labels, validation, settings: Settings) -> list[dict]:
-    """Train the head alone, on outputs of the members from memory or disk."""
-    members = members_of(stack)
+    if not settings.cached:
+        return _fit_fresh(stack, images, labels, validation, settings)
     views, passes = [], []
-    for outputs, seconds in _member_views(members, images, settings):
+    for outputs, seconds in _member_views(members_of(stack), images, settings):
         views.append(outputs)
         passes.append(seconds)
+    return _fit_cached(stack, views, passes, labels, validation, settings)
+
+
+def fit_head_on(
+    stack: keras.Model,
+    views: Sequence[Sequence[np.ndarray]],
+    labels: np.ndarray,
+    *,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    **settings,
+) -> list[dict[str, float]]:
+    """Train the head of `stack` in place on outputs that are there already, view by view.
+
+    `views[v]` holds each member's output (n, width) for view v of the images whose `labels` (n,)
+    are given, as `out_of_fold` returns them. Everything else is as in `fit_head`; of its settings
+    those that run members (`augment`, `views`, `cached`) mean nothing here.
+    """
+    settings = read_options(Settings, settings)
+    _check_frozen(stack)
+    width = head_of(stack).input_shape[-1]
+    _check_labels(stack, labels, len(views[0][0]), "outputs")
+    for view, outputs in enumerate(views):
+        shape = (len(outputs[0]), sum(output.shape[1] for output in outputs))
+        if shape != (len(labels), width):
+            raise ValueError(
+                f"outputs of view {view} are {shape}: the head reads ({len(labels)}, {width})"
+            )
+    if validation is not None:
+        _check_data(stack, *validation, "validation images")
+    return _fit_cached(stack, views, [0.0] * len(views), labels, validation, settings)
+
+
+def _fit_cached(stack, views, passes, labels, validation, settings: Settings) -> list[dict]:
+    """Train the head alone, on outputs of the members from memory or disk."""
     if validation is not None:
         began = time.perf_counter()
-        outputs = run_members(members, validation[0], settings.members_pass(None))
+        outputs = run_members(members_of(stack), validation[0], settings.members_pass(None))
         validation = np.concatenate(outputs, axis=1), validation[1]
         passes[0] += time.perf_counter() - began
 
@@ -212,10 +240,14 @@ def _check_frozen(stack: keras.Model) -> None:
 def _check_data(stack: keras.Model, images: np.ndarray, labels: np.ndarray, what: str) -> None:
     """Raise ValueError unless the images fit the members and the labels the images and classes."""
     check_images(members_of(stack), images)
+    _check_labels(stack, labels, len(images), what)
+
+
+def _check_labels(stack: keras.Model, labels: np.ndarray, n: int, what: str) -> None:
     labels, classes = np.asarray(labels), stack.output_shape[-1]
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise ValueError(
-            f"labels of shape {labels.shape} and type {labels.dtype} for {len(images)} {what}:"
+            f"labels of shape {labels.shape} and type {labels.dtype} for {n} {what}:"
             " give one whole number per image"
         )
     if labels.min() < 0 or labels.max() >= classes:

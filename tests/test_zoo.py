@@ -25,10 +25,12 @@ def smallest(names):
 
 
 SMALLEST = smallest(NAMES)
+SMALLEST["applications"] = "vgg16_bn"  # NASNet-Mobile has fewer weights, but 770 layers to trace
 STEMMED = smallest(name for name in NAMES if _families.find(name)[1].stem is not None)
 # What makes the smallest networks smaller still.
 SMALLER = {
     "alphanet": {"filters": (8, 16, 16, 32, 32), "dense": 64, "dense_dropout": 0.0},
+    "applications": {"hidden": ()},
     "densenet": {"blocks": (2, 2, 2, 2)},
     "dpn": {"blocks": (1, 2, 1, 1)},
     "efficientnet": {"blocks": (1,) * 7},
@@ -79,7 +81,30 @@ def facts(reference):
     # 72 pixels are in no reference file: the built model is the check.
     bravonet = {"input": [72, 72, 3], "macs": zoo.info("bravonet_v1").macs, "at": []}
     narrow = {name: narrow_counts(widths) for name, widths in NARROW.items()}
-    return {**table, **narrow, "bravonet_v1": {**table["bravonet"], **bravonet}}
+    table |= {**narrow, "bravonet_v1": {**table["bravonet"], **bravonet}}
+    return {**table, **keras_counts(reference)}
+
+
+def keras_counts(reference):
+    """Counts of keras.applications: no BN gamma in the Inceptions, and a VGG that flattens any map.
+
+    So the numbers of PyTorch's networks, which the reference file has too, do not hold here.
+    """
+    networks = ("vgg16", "inception_v3", "inception_resnet_v2", "xception", "nasnet_large")
+    table = {}
+    for name in networks:
+        rows = [row for row in reference[name]["keras_reference"] if row.get("builds", True)]
+        first, smaller = rows[:2]
+        table[name] = {**first, "params": first, "at": [smaller]}
+    mobile = [{"source": "nasnet_mobile", **row} for row in reference["nasnet_mobile"]["at"]]
+    gammas = reference["vgg16_bn"]["params"]["non_trainable"]  # as many as moving statistics
+    normalized = [
+        {**row, "trainable": row["trainable"] + gammas, "total": row["total"] + 2 * gammas}
+        for row in table["vgg16"]["at"]
+    ]
+    table["nasnet_mobile"] = {**reference["nasnet_mobile"], "at": mobile}
+    table["vgg16_bn"] = {**reference["vgg16_bn"], "at": normalized}
+    return table
 
 
 def narrow_counts(
@@ -342,6 +367,13 @@ def test_profile_needs_fixed_sizes():
         zoo.profile(model)
 
 
+def test_vgg_that_averages_its_last_map(reference, undrawn):
+    rows = {row["source"]: row for row in reference["vgg16"]["keras_reference"]}
+    row = rows["keras/VGG16-notop-gap@64/200"]
+    model = zoo.build("vgg16", input_shape=(64, 64, 3), classes=200, hidden=())
+    assert zoo.profile(model) == (row["trainable"], row["macs"])
+
+
 # Numbers of the references
 
 
@@ -600,8 +632,64 @@ def test_timm_weights(resnet18, tmp_path, monkeypatch):
     default = zoo.info("resnet18").weights[0].removeprefix("timm:")
     files = [(f"timm/{name}", "model.safetensors") for name in (default, "resnet18.other")]
     assert asked == files
-    with pytest.raises(ValueError, match="timm has none for ghostnet_050"):
-        zoo.build("ghostnet_050", weights="timm")
+    for name in ("ghostnet_050", "xception"):
+        with pytest.raises(ValueError, match=f"timm has none for {name}"):
+            zoo.build(name, weights="timm")
+
+
+# One of each normalization and numbering; the others, of 770 layers and more, take a minute each.
+@pytest.mark.parametrize("name", ["vgg16", "inception_v3", "xception"])
+def test_imagenet_weights_give_what_keras_gives(name, tmp_path, monkeypatch):
+    import keras
+
+    draw = np.random.default_rng(0)
+    application = getattr(keras.applications, _families.find(name)[1].network)
+    theirs = application(weights=None, classifier_activation=None)
+    for weight in theirs.weights:  # else every normalization would be the same
+        if len(weight.shape) == 1:
+            weight.assign(weight.value + abs(draw.normal(0, 0.1, weight.shape)))
+    path = tmp_path / "theirs.weights.h5"
+    theirs.save_weights(path)
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *args, **options: str(path))
+    ours = zoo.build(name, weights="imagenet", classifier_activation=None)
+    image = images(1, *zoo.info(name).input_shape)
+    prepare = sys.modules[application.__module__].preprocess_input
+    expected = keras.ops.convert_to_numpy(theirs(prepare(image.astype("float32"))))
+    # float32, which normalizes in another order.
+    assert np.linalg.norm(ours(image) - expected) < 1e-5 * np.linalg.norm(expected)
+
+
+@pytest.fixture
+def vgg_download(monkeypatch):
+    """A small VGG-16 for ten classes of 32x32 images, whose weights are what Keras downloads."""
+    model = zoo.build("vgg16", input_shape=(32, 32, 3), classes=10, hidden=(16, 8))
+    tensors = {name: slot.variable.numpy() for name, slot in _weights._saved_slots(model).items()}
+    monkeypatch.setattr("zoo.applications.pretrained", lambda spec: tensors)
+    return model
+
+
+def test_imagenet_weights_for_other_images_and_classes(vgg_download):
+    build = functools.partial(zoo.build, "vgg16", weights="imagenet", hidden=(16, 8))
+    with pytest.warns(UserWarning, match="10 classes and vgg16 for 5: .* left fresh are logits;"):
+        gray = build(input_shape=(28, 28, 1), classes=5)  # enlarged to 32x32
+    same_weights(gray, vgg_download, but=["block1_conv1", "logits"])
+    kernels = [m.get_layer("block1_conv1").get_weights()[0] for m in (gray, vgg_download)]
+    np.testing.assert_array_equal(kernels[0], kernels[1].sum(axis=2, keepdims=True))
+    with pytest.warns(UserWarning, match="does not fit vgg16 .* left fresh are fc1;"):
+        larger = build(input_shape=(64, 64, 3), classes=10)
+    same_weights(larger, vgg_download, but=["fc1"])
+    same_weights(build(input_shape=(32, 32, 3), include_top=False), vgg_download)
+    same_weights(build(input_shape=(64, 64, 3), include_top=False, hidden=()), vgg_download)
+
+
+def test_weights_by_name_do_not_depend_on_networks_built_before(tmp_path):
+    """Keras numbers the layers that have no name of their own through all networks."""
+    options = {"input_shape": (71, 71, 3), "classes": 10}
+    first = zoo.build("xception", **options)
+    path = write(first, tmp_path / "w.weights.h5")
+    second = zoo.build("xception", weights=path, **options)
+    assert {"conv2d", "conv2d_3", "batch_normalization_3"} < {x.name for x in second.layers}
+    same_weights(second, first)
 
 
 @pytest.mark.parametrize("package", ["huggingface_hub", "safetensors"])
@@ -644,6 +732,22 @@ def test_stems_change_sizes_and_no_weight(family):
 def test_auto_stem_goes_by_the_smaller_side(name, sizes):
     models = {s: zoo.build(name, input_shape=(s, s + 32, 3), classes=10) for s in sizes}
     assert {size: last_map(model) for size, model in models.items()} == sizes
+
+
+def test_small_images_are_enlarged(undrawn):
+    assert zoo.info("xception").enlarges_to == 71
+    for shape, enlarged in {(28, 96, 1): (71, 96, 1), (71, 71, 3): None}.items():
+        model = zoo.build("xception", input_shape=shape)
+        found = [x.output for x in model.layers if x.name == "enlarge"]
+        assert [(x.shape[1:], x.dtype) for x in found] == [(enlarged, "float32")] * bool(enlarged)
+
+
+def test_a_layer_that_only_keras_applications_has_loads():
+    import keras
+
+    scaled = sys.modules[keras.applications.InceptionResNetV2.__module__].CustomScaleLayer(0.17)
+    saved = keras.saving.serialize_keras_object(scaled)
+    assert keras.saving.deserialize_keras_object(saved).get_config() == scaled.get_config()
 
 
 def test_options_of_build(resnet18):
@@ -703,7 +807,7 @@ ERRORS = {
     "parts": ("res2net50_26w_4s", {"parts": 1}, "parts=1 must be at least 2"),
     "groups": ("shufflenet_v1_g3", {"groups": 5}, "groups=5 must divide stem_width=24"),
     "halves": ("shufflenet_v2_x0_5", {"width": 25}, "width=25 must be even"),
-    "weights": ("resnet18", {"weights": "imagenet"}, "must end in .keras"),
+    "weights": ("resnet18", {"weights": "imagenet"}, "must end in .keras.*give 'timm:resnet18.tv"),
     "no file": ("resnet18", {"weights": "missing.keras"}, "no file missing.keras"),
     "dropout": ("resnet18", {"dropout": 1.5}, "1.5"),
 }

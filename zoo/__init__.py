@@ -52,8 +52,8 @@ def build(
 
     input_shape: (height, width, channels), at least 28 pixels, 1 or 3 channels.
     classes: number of classes; by default both are the reference's, as in `info`.
-    weights: None (random), "timm" or "timm:<name>" (downloads), or a path ending in .keras,
-        .weights.h5 or .safetensors (tensors under the reference's names).
+    weights: None (random), "timm", "timm:<name>" or "imagenet" (downloads, as in `info`), or a path
+        ending in .keras, .weights.h5 or .safetensors (tensors under the reference's names).
     include_top: False ends the network at its features, `pooled`.
     stem: "imagenet" is the paper's; "tiny" leaves out the first downsampling and "cifar" the first
         two, by strides and pools alone, so that all weights fit under every stem; "auto" is cifar

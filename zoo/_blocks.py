@@ -47,6 +47,7 @@ class Facts:
     head: str | None = None
     """Name of the classifier in the reference implementation."""
     source: str | None = None
+    paper: str | None = None
     stem: str | None = "auto"
     """The stem unless the caller chooses one; None: the network has no choice of stem."""
     enlarges_to: int | None = None

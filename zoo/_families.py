@@ -20,6 +20,7 @@ class Family(NamedTuple):
 
 
 TIMM = "timm 1.0.31"
+KERAS = "keras.applications 3.15.1"
 PYTORCHCV = "pytorchcv 0.0.74"
 TORCHVISION = "torchvision 0.28.0"
 DEFINED = "definition in the file's docstring"
@@ -30,6 +31,7 @@ CIFAR_100 = "SimpleNet, Res2Net, ResNeXt and WideResNet on CIFAR-100"
 
 FAMILIES = {
     "alphanet": Family(64, 200, "logits", "the paper's table of models", ALPHA),
+    "applications": Family(224, 1000, "predictions", KERAS, "VGG, arXiv 1409.1556"),
     "bravonet": Family(64, 200, "fc1", QUBVEL, f"{ALPHA}; Identity Mappings, arXiv 1603.05027"),
     "densenet": Family(224, 1000, "classifier", TIMM, "DenseNet, arXiv 1608.06993"),
     "dpn": Family(224, 1000, "classifier", TIMM, "Dual Path Networks, arXiv 1707.01629"),
@@ -91,6 +93,7 @@ def catalog() -> dict:
             "classes": line.classes,
             "head": line.head,
             "source": line.source,
+            "paper": line.paper,
         }
         module = importlib.import_module(f"zoo.{family}")
         for name, spec in module.VARIANTS.items():
@@ -118,7 +121,6 @@ def info(name: str) -> ModelInfo:
     return ModelInfo(
         name=name,
         family=family,
-        paper=FAMILIES[family].paper,
         min_size=MIN_SIZE,
         **{key: getattr(spec, key) for key in shared},
     )

@@ -54,19 +54,26 @@ class Source(NamedTuple):
     label: str
     saved: bool
     tensors: dict
+    sized: frozenset[str] = frozenset()
+    """Layers whose shapes go by the size of the images, fresh where they do not fit."""
 
 
 def read(weights, name: str) -> Source:
     """Read what `weights` of `build` means for a model; ValueError if there is no such thing."""
-    label = str(weights)
+    label, known = str(weights), _families.info(name).weights
+    if label == "imagenet" and label in known:
+        architecture, spec = _families.find(name)
+        tensors = architecture.pretrained(spec)
+        dense = frozenset(_layer(key) for key, tensor in tensors.items() if tensor.ndim == 2)
+        return Source(label, True, tensors, dense)
     if label == "timm":
-        known = _families.info(name).weights
-        if not known:
+        label = next((x for x in known if x.startswith("timm:")), label)
+        if label == "timm":
             raise ValueError(f"weights='timm': timm has none for {name}; give a file or None.")
-        label = known[0]
     if label.startswith("timm:"):
         return Source(label, False, _read_safetensors(_download(label.removeprefix("timm:"))))
-    path = _existing(label, SUFFIXES, fix="Or give 'timm', 'timm:<name>' or None.")
+    choices = ", ".join(repr(x) for x in (*known, "timm:<name>"))
+    path = _existing(label, SUFFIXES, fix=f"Or give {choices} or None.")
     saved = path.suffix != ".safetensors"
     return Source(label, saved, _read_saved(path) if saved else _read_safetensors(path))
 
@@ -74,25 +81,31 @@ def read(weights, name: str) -> Source:
 def restore(model, source: Source, head: str) -> None:
     """Fill a new model; `head` is the name of the classifier in its reference.
 
-    Where the source is for other classes, the classifier stays as it is, and a warning says so.
+    The classifier stays as it is where the source is for other classes, and dense layers where its
+    weights come from Keras and are for another size of images; a warning says so.
     """
     if source.saved:
         slots = _saved_slots(model)
-        head = _blocks.classifier({x.rpartition(".")[0] for x in (*source.tensors, *slots)})
+        head = _blocks.classifier({_layer(x) for x in (*source.tensors, *slots)})
     else:
         slots = _slots(model, head)
-    tensors = source.tensors
-    theirs, ours = _classes(tensors, head), _classes(slots, head)
+    theirs, ours = _classes(source.tensors, head), _classes(slots, head)
+    other = {x for x in source.sized if _shapes(source.tensors, x) != _shapes(slots, x)}
     if theirs != ours:
-        tensors, slots = (
-            {name: x for name, x in side.items() if name.rpartition(".")[0] != head}
-            for side in (tensors, slots)
-        )
+        other.add(head)
+    fresh = sorted(other & {_layer(name) for name in slots})
+    tensors, slots = (
+        {name: x for name, x in side.items() if _layer(name) not in other}
+        for side in (source.tensors, slots)
+    )
     _fill(model, tensors, slots)
-    if ours not in (0, theirs):
+    if fresh:
+        reason = f"does not fit {model.name} as it is built here"
+        if ours not in (0, theirs):
+            reason = f"is for {theirs or 'no'} classes and {model.name} for {ours}"
         warnings.warn(
-            f"{source.label} is for {theirs or 'no'} classes and {model.name} for {ours}: its "
-            "classifier is left fresh, all other weights are read.",
+            f"{source.label} {reason}: layers left fresh are {', '.join(fresh)}; all other "
+            "weights are read.",
             stacklevel=3,
         )
 
@@ -140,16 +153,24 @@ def _saved_slots(model) -> dict[str, _Slot]:
     }
 
 
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _shapes(tensors, layer: str) -> list[tuple]:
+    return [tuple(x.shape) for name, x in sorted(tensors.items()) if _layer(name) == layer]
+
+
 def _classes(tensors, head: str) -> int:
     """Count the classes by the classifier's bias; 0 where there is no classifier."""
-    biases = [x for k, x in tensors.items() if k.rpartition(".")[0] == head and len(x.shape) == 1]
+    biases = [x for k, x in tensors.items() if _layer(k) == head and len(x.shape) == 1]
     return biases[0].shape[0] if biases else 0
 
 
 def _head_in(tensors, model) -> str:
     """Name of the classifier in a reference's tensors."""
     layers = {layer.name.replace("-", ".") for layer in model.layers}
-    prefixes = {key.rpartition(".")[0] for key in tensors} - layers
+    prefixes = {_layer(key) for key in tensors} - layers
     catalog = _families.catalog()
     own = catalog[model.name][1].head if model.name in catalog else "logits"
     others = sorted({spec.head for _, spec in catalog.values()} & prefixes)
