@@ -37,7 +37,7 @@ SMALLER = {
     "ghost_resnet": {"blocks": (2, 1, 1, 1)},
     "hardnet": {"stages": (((4, 8, 32),), ((1, 8, 32),), ((1, 8, 32),), ((1, 8, 32),))},
     "mobilenetv2": {"blocks": (1,) * 7},
-    "res2net": {"blocks": (2, 1, 1, 1), "part_width": 4, "groups": 2},
+    "res2net": {"blocks": (2, 1, 1, 1), "part_width": 8, "parts": 3, "groups": 1},
     "resnext": {"blocks": (1, 1, 1, 1), "groups": 4},
     "resnext_narrow": {"blocks": 1},
     "shufflenet_v1": {"groups": 3, "width": 48, "units": (2, 1, 1)},

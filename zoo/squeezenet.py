@@ -81,7 +81,7 @@ def _conv(x, width, kernel, name):
 
 
 def _pool(x):
-    """(h, w, c) -> (h // 2, w // 2, c) over 3x3; where a size is even, zeros fill the last one."""
+    """(h, w, c) -> (h // 2, w // 2, c) over 3x3; even sizes get a last row or column of zeros."""
     height, width = x.shape[1:3]
     x = layers.ZeroPadding2D(((0, 1 - height % 2), (0, 1 - width % 2)))(x)
     return layers.MaxPooling2D(3, 2)(x)

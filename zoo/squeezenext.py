@@ -69,7 +69,7 @@ def _block(x, width, stride, name):
     """(h, w, c) -> (h/stride, w/stride, width)."""
     channels = x.shape[-1]
     project = stride == 2 or channels > width
-    inner = channels if stride == 2 else channels // 4 if project else channels // 2
+    inner = channels // (1 if stride == 2 else 4 if project else 2)
     y = _conv(x, inner, 1, stride, name=f"{name}.conv1")
     y = _conv(y, inner // 2, 1, name=f"{name}.conv2")
     y = _conv(y, inner, (1, 3), name=f"{name}.conv3")
@@ -88,7 +88,7 @@ def _conv(x, width, kernel, stride=1, *, name):
 
 
 def _pool(x):
-    """(h, w, c) -> (h // 2, w // 2, c) over 3x3; where a size is even, zeros fill the last one."""
+    """(h, w, c) -> (h // 2, w // 2, c) over 3x3; even sizes get a last row or column of zeros."""
     height, width = x.shape[1:3]
     x = layers.ZeroPadding2D(((0, 1 - height % 2), (0, 1 - width % 2)))(x)
     return layers.MaxPooling2D(3, 2)(x)
