@@ -84,7 +84,8 @@ FORMATS = {
         writers={"tensorflow": (), "jax": ("tensorflow",)},
         write=_write_saved_model,
         open=_open_saved_model,
-        usage="import tensorflow as tf\n\nprobs = tf.saved_model.load({path!r}).serve(images)",
+        usage="import tensorflow as tf\n\nmodel = tf.saved_model.load({path!r})\n"
+        "probs = model.serve(images)",
     ),
     "onnx": Format(
         suffix=".onnx",
@@ -111,6 +112,7 @@ FORMATS = {
         writers={"tensorflow": (), "jax": (), "torch": ()},
         write=lambda model, path: model.save(path),
         open=_open_keras,
-        usage="import keras\n\nprobs = keras.saving.load_model({path!r}).predict(images)",
+        usage="import keras\n\nmodel = keras.saving.load_model({path!r})\n"
+        "probs = model.predict(images)",
     ),
 }

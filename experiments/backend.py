@@ -22,7 +22,7 @@ def choose(backend: str | None) -> str:
 
 
 def load(backend: str | None) -> None:
-    """Import Keras with the chosen backend, without the start-up notes of TensorFlow's libraries."""
+    """Import Keras with the chosen backend, without the start-up notes of its libraries."""
     if backend:
         choose(backend)
     with quiet():

@@ -1,0 +1,262 @@
+"""What `export` writes, how it is checked, and what is refused before anything is loaded."""
+
+import configparser
+import dataclasses
+import io
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from experiments._formats import FORMATS
+from experiments.export import TOLERANCE, export
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHAPE = (32, 32, 3)
+CLASSES = 5
+
+
+def photographs(count: int, seed: int) -> np.ndarray:
+    """Crops of the photographs that scikit-learn brings, (count, 32, 32, 3) uint8."""
+    from sklearn.datasets import load_sample_image
+
+    photograph = load_sample_image("china.jpg")
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, np.subtract(photograph.shape[:2], SHAPE[:2]), (count, 2))
+    return np.stack([photograph[y : y + SHAPE[0], x : x + SHAPE[1]] for y, x in corners])
+
+
+def network(seed: int, shape=SHAPE):
+    """A network with the layers that exporters treat specially; answers vary from 0 to 1."""
+    import keras
+
+    layers = keras.layers
+    keras.utils.set_random_seed(seed)
+    image = keras.Input(shape, name="image")
+    x = layers.Rescaling(1 / 32, -4, name="normalize", dtype="float32")(image)
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
+    x = layers.LeakyReLU(0.1)(layers.BatchNormalization()(x))
+    x = layers.DepthwiseConv2D(3, padding="same")(x)
+    x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D(name="pooled")(x))
+    x = layers.Dense(CLASSES, name="logits", dtype="float32")(x)
+    return keras.Model(image, layers.Activation("softmax", name="probs", dtype="float32")(x))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> pathlib.Path:
+    """Folders of runs as far as export reads them: a single model, and a stack of two."""
+    import stacking
+
+    folder = tmp_path_factory.mktemp("runs")
+    members = {"a": network(0), "b": network(1)}
+    photos = photographs(9, seed=0)
+    for name, model in {
+        "single": members["a"],
+        "stack": stacking.stack(members, head=(8,), seed=0),
+    }.items():
+        (folder / name).mkdir()
+        model.save(folder / name / "model.keras")
+        np.savez(folder / name / "samples.npz", wrong_images=photos[:5], original=photos[5:])
+    return folder
+
+
+def writable(name: str):
+    """Return the format; skip where the active backend or a missing package rules it out."""
+    import keras
+
+    backend, chosen = keras.config.backend(), FORMATS[name]
+    if backend not in chosen.writers:
+        pytest.skip(f"{name} is not written by {backend}")
+    for package in chosen.writers[backend]:
+        pytest.importorskip(package)
+    return chosen
+
+
+def told(run: pathlib.Path, format: str, out: pathlib.Path, **options) -> str:
+    """Export and return what is printed."""
+    console = Console(file=io.StringIO())
+    found = export(run, format, out, console=console, **options)
+    assert found.path == out
+    assert found.differences.keys() == {1, 7}
+    assert max(found.differences.values()) <= TOLERANCE
+    return console.file.getvalue()
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("run", ["single", "stack"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_printed_lines_load_what_answers_as_the_model(format, run, runs, tmp_path):
+    import zoo
+
+    text = told(runs / run, format, tmp_path / f"exported{writable(format).suffix}")
+    assert "checked on 9 images of the run's data set" in text
+    code = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
+    images = photographs(3, seed=1).astype(np.float32)  # a number that export has not checked
+    scope = {"images": images}
+    exec(code, scope)
+    expected = np.asarray(zoo.load(runs / run / "model.keras").predict_on_batch(images))
+    assert np.ptp(expected, axis=0).max() > 100 * TOLERANCE  # a constant would not pass
+    np.testing.assert_allclose(np.asarray(scope["probs"]), expected, rtol=0, atol=TOLERANCE)
+
+
+def test_mixed_precision_becomes_float32(tmp_path):
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network(0).save(tmp_path / "mixed.keras")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    plain = tmp_path / "plain.keras"
+    assert "mixed precision" in told(tmp_path / "mixed.keras", "keras", plain)
+    assert {x.compute_dtype for x in keras.saving.load_model(plain).layers} == {"float32"}
+    assert "mixed precision" not in told(plain, "keras", tmp_path / "again.keras")
+
+
+def test_sides_that_a_model_leaves_open_stay_open(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    writable("onnx")
+    network(0, (None, None, 3)).save(tmp_path / "model.keras")
+    (tmp_path / "dataset.json").write_text(json.dumps({"image_shape": SHAPE}))
+    assert "(n, any, any, 3)" in told(tmp_path, "onnx", tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    images = np.zeros((2, 40, 48, 3), np.float32)
+    assert session.run(None, {"image": images})[0].shape == (2, CLASSES)
+
+
+# The check ---------------------------------------------------------------------------------------
+
+
+def off(probs):
+    return probs + 10 * TOLERANCE
+
+
+def not_a_number(probs):
+    return probs * np.nan
+
+
+def in_another_order(probs):
+    return probs[::-1]
+
+
+def of_one_image(probs):
+    return probs[:1]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (off, "keras answers differently in batches of 1: a probability is off by 0.001, 0.0001"),
+        (not_a_number, "off by nan"),
+        (in_another_order, "differently in batches of 7"),
+        (of_one_image, re.escape("7 images give (1, 5), not (7, 5)")),
+    ],
+)
+def test_what_answers_differently_is_removed(spoil, message, runs, tmp_path, monkeypatch):
+    chosen = FORMATS["keras"]
+
+    def spoiled(path):
+        run = chosen.open(path)
+        return lambda images: spoil(run(images))
+
+    monkeypatch.setitem(FORMATS, "keras", dataclasses.replace(chosen, open=spoiled))
+    with pytest.raises(ValueError, match=message):
+        export(runs / "single", "keras", tmp_path / "spoiled.keras")
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_is_said_what_images_are_checked_on(runs, tmp_path):
+    for number, photo in enumerate(photographs(2, seed=2)):
+        Image.fromarray(photo).resize((50, 40)).save(tmp_path / f"{number}.png")
+    given = sorted(tmp_path.glob("*.png"))
+    text = told(runs / "single", "keras", tmp_path / "a.keras", images=given)
+    assert "checked on 2 images given" in text
+    lone = tmp_path / "a.keras"
+    assert "7 images of seeded noise" in told(lone, "keras", tmp_path / "b.keras")
+
+
+# Refusals ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nothing_is_loaded(monkeypatch):
+    import zoo
+
+    monkeypatch.setattr(zoo, "load", lambda path: pytest.fail(f"{path} was loaded"))
+
+
+@pytest.mark.usefixtures("nothing_is_loaded")
+@pytest.mark.parametrize(
+    ("backend", "format", "way"),
+    [
+        ("torch", "saved_model", "tensorflow or jax"),
+        ("jax", "onnx", "tensorflow or torch"),
+        ("jax", "litert", "tensorflow"),
+        ("torch", "litert", "tensorflow"),
+    ],
+)
+def test_what_a_backend_cannot_write_is_refused_with_the_way(
+    backend, format, way, runs, monkeypatch
+):
+    monkeypatch.setattr("keras.config.backend", lambda: backend)
+    with pytest.raises(ValueError, match=f"{format} is not written by {backend}.*--backend {way},"):
+        export(runs / "single", format)
+
+
+@pytest.mark.usefixtures("nothing_is_loaded")
+def test_a_missing_package_is_named_with_its_extra(runs, monkeypatch):
+    monkeypatch.setattr("keras.config.backend", lambda: "tensorflow")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=re.escape("pip install -e '.[export]'")) as refused:
+        export(runs / "single", "onnx")
+    assert "onnx, onnxruntime, tf2onnx" in str(refused.value)
+
+
+def test_the_extra_declares_what_the_formats_import():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    declared = {
+        re.split("[^a-z0-9-]", line)[0]
+        for text in (
+            settings["options"]["install_requires"],
+            settings["options.extras_require"]["export"],
+        )
+        for line in text.split()
+    }
+    imported = {x for f in FORMATS.values() for needed in f.writers.values() for x in needed}
+    assert {name.replace("_", "-") for name in imported} <= declared
+
+
+@pytest.mark.usefixtures("nothing_is_loaded")
+@pytest.mark.parametrize(
+    ("format", "out", "message"),
+    [
+        ("pickle", None, "'pickle': there are saved_model, onnx, litert, keras"),
+        ("keras", None, "model.keras exists: remove it, or give another --out"),
+        ("keras", "model.h5", "model.h5: a file of format keras must end in .keras"),
+    ],
+)
+def test_formats_and_targets_are_refused_at_once(format, out, message, runs):
+    with pytest.raises(ValueError, match=message):
+        export(runs / "single", format, out)
+
+
+@pytest.mark.usefixtures("nothing_is_loaded")
+def test_missing_runs_and_images_are_named(runs, tmp_path):
+    with pytest.raises(ValueError, match="give a finished run's folder"):
+        export(tmp_path, "keras")
+    with pytest.raises(ValueError, match="absent.png: no such file"):
+        export(runs / "single", "keras", tmp_path / "a.keras", [tmp_path / "absent.png"])
+
+
+def test_the_command_exports(runs, tmp_path, capsys):
+    from experiments.cli import app
+
+    out = tmp_path / "copy.keras"
+    command = ["export", str(runs / "single"), "--format", "keras", "--out", str(out)]
+    app(command, standalone_mode=False)
+    assert f"wrote {out}" in capsys.readouterr().out
