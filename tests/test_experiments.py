@@ -1,5 +1,6 @@
 """Recipes, the feed, exact resuming, stacks of runs and the command line."""
 
+import csv
 import json
 import os
 import pathlib
@@ -387,6 +388,81 @@ def test_members_that_saw_every_image_need_consent(stacked, tmp_path):
     with pytest.raises(ValueError, match="fit_on=train"):
         ensemble.find_members(held_out, [seen])
     assert ensemble.find_members(recipe.load("alphanet/alphastack"), [seen])
+
+
+def test_a_stack_out_of_fold_trains_its_members_without_each_fold(stacked, tmp_path):
+    from rich.console import Console
+
+    from experiments import commands
+
+    member, console = stacked / "second", Console(quiet=True)
+    changes = {"fit_on": "out_of_fold", "folds": 2, "members": [str(member)]}
+    row = recipe.load(str(stacked / "stack.yaml"), changes)
+    metrics = commands.stack(row, tmp_path / "run", [member], None, None, console)
+    seen = json.loads((member / "dataset.json").read_text())["train"]
+    parts = []
+    for fold in range(2):
+        run = tmp_path / "run" / "folds" / f"second_{fold}"
+        part = recipe.load(str(run / "recipe.yaml"))
+        assert (part.data.folds, part.data.fold, part.data.holdout) == (2, fold, 0.2)
+        parts.append(json.loads((run / "dataset.json").read_text())["train"])
+    assert sum(parts) == seen and abs(parts[0] - parts[1]) <= 10  # each fold is the other's part
+    assert metrics["top1"] > 10
+    with pytest.raises(ValueError, match="rows that learn from labels alone"):
+        commands.stack(row, tmp_path / "other", [stacked / "stack"], None, None, console)
+
+
+# Distillation ------------------------------------------------------------------------------------
+
+
+@pytest.mark.backend
+def test_the_loss_of_distillation_is_the_formula_of_its_paper():
+    import keras
+    from scipy.special import log_softmax
+
+    from experiments import distill
+
+    rng = np.random.default_rng(0)
+    teacher, student = rng.normal(0, 3, (2, 6, 4)).astype("float32")
+    labels = rng.integers(0, 4, 6)
+    targets = np.column_stack([labels, teacher]).astype("float32")
+    hard = -log_softmax(student, axis=1)[np.arange(6), labels].mean()
+    soft, ours = log_softmax(teacher / 2, axis=1), log_softmax(student / 2, axis=1)
+    divergence = (np.exp(soft) * (soft - ours)).sum(axis=1).mean()
+    loss = distill.loss(recipe.Distill(teacher="x", temperature=2.0, alpha=0.7))
+
+    def value(targets, logits):
+        return float(
+            loss(keras.ops.convert_to_tensor(targets), keras.ops.convert_to_tensor(logits))
+        )
+
+    # Sums of a few float32 numbers.
+    assert value(targets, student) == pytest.approx(0.7 * 4 * divergence + 0.3 * hard, rel=1e-5)
+    assert value(labels.astype("float32"), student) == pytest.approx(hard, rel=1e-5)
+    accuracy = distill.TopK(1)
+    accuracy.update_state(targets, student)
+    assert float(accuracy.result()) == pytest.approx(np.mean(student.argmax(axis=1) == labels))
+
+
+def test_a_network_learns_from_a_stack(stacked, tmp_path):
+    from rich.console import Console
+
+    from experiments import commands
+
+    row = recipe.load(str(_write_recipe(tmp_path, distill={"teacher": str(stacked / "stack")})))
+    arguments = (None, None, Console(quiet=True), stacked / "stack")
+    metrics = commands.train(row, tmp_path / "run", *arguments)
+    with open(tmp_path / "run" / "history.csv") as file:
+        best = list(csv.DictReader(file))[metrics["best_epoch"] - 1]
+    # Of validation images the loss and the accuracy are those by the labels, as in every run.
+    assert float(best["val_loss"]) == pytest.approx(metrics["loss"], abs=1e-4)
+    assert float(best["val_top1"]) == pytest.approx(metrics["top1"], abs=1e-3)
+    assert float(best["loss"]) != pytest.approx(float(best["val_loss"]), rel=0.05)
+    with pytest.raises(ValueError, match="teacher= do not go together"):
+        commands.train(row, tmp_path / "alone", *arguments[:3])
+    wide = _write_recipe(tmp_path, distill={"teacher": "x"}, data={"name": "digits", "size": 40})
+    with pytest.raises(ValueError, match=r"takes images \(32, 32, 3\), the network \(40, 40, 3\)"):
+        commands.train(recipe.load(str(wide)), tmp_path / "wide", *arguments)
 
 
 # The command line --------------------------------------------------------------------------------
