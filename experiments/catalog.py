@@ -91,9 +91,10 @@ def recipe_table(rows: list[recipe.Row]) -> Table:
     for column in ("epochs", "top-1 %"):
         table.add_column(column, justify="right")
     for row in rows:
-        trains = f"{len(row.members)} members" if row.kind == "stack" else row.model["name"]
+        trains = row.model["name"] if row.kind == "train" else f"{len(row.members)} members"
+        epochs = str(row.epochs) if row.kind != "vote" else ""
         top1 = str(row.expect.top1) if row.expect else ""
-        table.add_row(row.recipe, trains, row.data.name, str(row.epochs), top1)
+        table.add_row(row.recipe, trains, row.data.name, epochs, top1)
     return table
 
 

@@ -34,7 +34,7 @@ def read_members(folders: list[pathlib.Path]) -> list[Member]:
     They are named by their rows, or where these repeat by their folders. Raises `ValueError` that
     names the run and the fix; nothing is loaded yet.
     """
-    found = [_member(folder) for folder in folders]
+    found = [read_member(folder) for folder in folders]
     for member in found[1:]:
         first = found[0]
         if member.row.data != first.row.data:
@@ -215,7 +215,8 @@ def augmenter(policy: augment.Policy, seed: int) -> Callable:
     return view_of
 
 
-def _member(folder: pathlib.Path) -> Member:
+def read_member(folder: pathlib.Path) -> Member:
+    """Return a finished run under its row's name; ValueError where it has not finished."""
     folder = pathlib.Path(folder)
     row = None
     if (folder / "recipe.yaml").exists():

@@ -7,10 +7,12 @@ A run's folder, written by training, stacking and this module, read by `experime
     environment.json  backend, versions, device, cores, commit, command, date
     dataset.json      name, class_names, class_ids, train and validation (counts), image_shape
     history.csv       one line an epoch, from 1: loss, top1, top3, top5, the same of validation
-                      (val_), lr, seconds, images_per_second
+                      (val_), lr, seconds, images_per_second; not of a vote
     metrics.json      the result: top1, top3, top5, loss, times, size, seed, published values
-    model.keras       functional model, raw pixels in, probabilities out, not compiled
-    predictions.npz   probs (n, classes) float32, labels (n,) int64: validation images, in order
+    model.keras       functional model, raw pixels in, probabilities out, not compiled; not of a
+                      vote
+    predictions.npz   probs (n, classes) float32, of a vote float64, whose ties are broken in the
+                      ninth decimal; labels (n,) int64: validation images, in order
     samples.npz       wrong_images (k, h, w, c) uint8, wrong_labels, wrong_predictions,
                       wrong_confidence (k,): the most confident mistakes, k <= 24; with a policy
                       also original (m, h, w, c), augmented (m, views, h, w, c) uint8
@@ -111,7 +113,7 @@ def calibration_error(probs: np.ndarray, labels: np.ndarray, bins: int = 15) -> 
 
 def write_outputs(
     run_dir: pathlib.Path,
-    model: keras.Model,
+    model: keras.Model | None,
     dataset: Dataset,
     policy: Policy | None = None,
     seed: int = 0,
@@ -119,12 +121,12 @@ def write_outputs(
 ) -> dict[str, float]:
     """Write predictions.npz and samples.npz of the validation split; return its `accuracy`.
 
-    `probs`, where they are known already, are used as they are. The augmented samples are those
-    that `seed` draws for the first epochs.
+    `probs`, where they are known already, are used as they are, and no model is needed. The
+    augmented samples are those that `seed` draws for the first epochs.
     """
     run_dir, validation = pathlib.Path(run_dir), dataset.validation
     probs = predict_probs(model, validation.images) if probs is None else probs
-    probs, labels = np.asarray(probs, np.float32), np.asarray(validation.labels, np.int64)
+    labels = np.asarray(validation.labels, np.int64)
     scores = accuracy(probs, labels)
     samples = _mistakes(validation.images, probs, labels)
     if policy is not None:
@@ -172,6 +174,12 @@ def model_file(run_or_model: pathlib.Path) -> pathlib.Path:
     """Return the `.keras` file of a run's folder, or the file itself; ValueError without one."""
     path = pathlib.Path(run_or_model)
     file = path / "model.keras" if path.is_dir() else path
+    metrics = file.parent / "metrics.json"
+    if not file.is_file() and metrics.is_file() and read_json(metrics).get("kind") == "vote":
+        raise ValueError(
+            f"{path} is a vote of its members and has no model: name one of them "
+            "(metrics.json lists them), or make one model of them: python -m experiments stack"
+        )
     if not file.is_file():
         raise ValueError(f"{file} does not exist: give a finished run's folder or a .keras file")
     return file

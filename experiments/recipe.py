@@ -15,6 +15,7 @@ import yaml
 
 import augment
 import zoo
+from stacking.vote import RULES
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
 Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
@@ -94,12 +95,49 @@ class Adversarial(_Part):
     classes: list[Annotated[int, pydantic.Field(ge=0)]] | None = None
 
 
+class Attack(_Part):
+    """How adversarial images are made of a run's training or validation images.
+
+    `images`, as many of each class, are moved by at most `epsilon` grey levels a pixel: by `fgsm`
+    in one step, by `pgd` in `steps` of `step` grey levels (10 of epsilon / 4, as its paper's are
+    for CIFAR-10) from a random start. A targeted attack aims at another class, drawn by the seed;
+    one that is not moves away from the true class.
+    """
+
+    images: Positive = 3200
+    method: Literal["fgsm", "pgd"] = "fgsm"
+    epsilon: Annotated[float, pydantic.Field(ge=1, le=255)] = 8.0
+    step: Annotated[float, pydantic.Field(gt=0, le=255)] | None = None
+    steps: Positive | None = None
+    targeted: bool = True
+    split: Literal["train", "validation"] = "train"
+    seed: Annotated[int, pydantic.Field(ge=0, lt=2**32)] = 0
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _steps_of_pgd(cls, fields: dict) -> dict:
+        if fields.get("method") == "pgd":
+            epsilon = fields.get("epsilon", cls.model_fields["epsilon"].default)
+            given = {key: value for key, value in fields.items() if value is not None}
+            return {"step": epsilon / 4, "steps": 10} | given
+        for key in ("step", "steps"):
+            if fields.get(key) is not None:
+                raise ValueError(f"fgsm is one step of epsilon, it takes no {key}: use method=pgd")
+        return fields
+
+
 class Expect(_Part):
-    """What the paper printed: accuracies in percent, `tolerance` in points."""
+    """What the paper printed: accuracies in percent, `tolerance` in points.
+
+    Those of validation images, but `train_top1`, and `adversarial`: top-1 on adversarial images
+    of the run's own training images.
+    """
 
     top1: float | None = None
     top3: float | None = None
     top5: float | None = None
+    train_top1: float | None = None
+    adversarial: float | None = None
     epochs: int | None = None
     seconds_per_epoch: float | None = None
     hours: float | None = None
@@ -112,13 +150,21 @@ class _Row(_Part):
     title: str = ""
     note: str = ""
     data: Data
+    expect: Expect | None = None
+
+    @property
+    def name(self) -> str:
+        """The row's name without its paper."""
+        return self.recipe.rpartition("/")[2]
+
+
+class _Fitted(_Row):
     augment: str | dict[str, Any] | None = None
     optimizer: Optimizer = Optimizer()
     batch_size: Positive = 128
     epochs: Positive
     seed: Annotated[int, pydantic.Field(ge=0)] = 0
     keep: Literal["best", "last"] = "best"
-    expect: Expect | None = None
 
     @pydantic.field_validator("augment")
     @classmethod
@@ -127,17 +173,16 @@ class _Row(_Part):
             augment.get(policy)
         return policy
 
-    @property
-    def name(self) -> str:
-        """The row's name without its paper."""
-        return self.recipe.rpartition("/")[2]
 
+class Train(_Fitted):
+    """One network trained on one data set. `model` is a name of the zoo and its overrides.
 
-class Train(_Row):
-    """One network trained on one data set. `model` is a name of the zoo and its overrides."""
+    `freeze: body` trains the classifier alone, on the features of pretrained weights.
+    """
 
     kind: Literal["train"] = "train"
     model: dict[str, Any]
+    freeze: Literal["body", "none"] = "none"
     early_stop: EarlyStop | None = None
     plateau: Plateau | None = None
     distill: Distill | None = None
@@ -154,7 +199,7 @@ class Train(_Row):
         return model
 
 
-class Stack(_Row):
+class Stack(_Fitted):
     """Frozen members (rows of the same paper, or run folders) and a dense head on their outputs.
 
     `tap` is the output that the head reads (not `on`, which YAML reads as true). The head is
@@ -172,7 +217,64 @@ class Stack(_Row):
     views: Positive = 1
 
 
-Row = Train | Stack
+class Vote(_Row):
+    """Members (rows of the same paper, or run folders) that vote by a rule of `stacking.vote`.
+
+    Weights are fitted on images that the members held out: shares of right decisions (`accuracy`),
+    `boosted` ones, or those of greedy selection (`selected`).
+    """
+
+    kind: Literal["vote"]
+    members: Annotated[list[str], pydantic.Field(min_length=1)]
+    rule: str = "mode"
+    weights: Literal["none", "accuracy", "boosted", "selected"] = "none"
+
+    @pydantic.model_validator(mode="after")
+    def _weights_that_the_rule_takes(self) -> Self:
+        if self.rule not in RULES:
+            raise ValueError(f"rule {self.rule!r}{_close(self.rule, RULES)}")
+        takes, given = RULES[self.rule].weights, self.weights != "none"
+        if given and takes == "refused":
+            raise ValueError(f"rule {self.rule} takes no weights; weighted_{self.rule} does")
+        if not given and takes == "needed":
+            raise ValueError(f"rule {self.rule} needs weights: accuracy, boosted or selected")
+        return self
+
+
+class Experts(_Row):
+    """Networks that learn all training images, each also the adversarial ones of some classes.
+
+    `member` is a row of the same paper: its finished, clean run is attacked, is measured beside
+    the experts, and gives them their recipe and, for `start: clean`, their first weights. The
+    classes are divided into as many blocks, by number or so that those that the clean run
+    confuses lie together, each class in one; expert i is trained with the adversarial images of
+    block i, `per_batch` in each batch, under the seed `seed` + i. Then they vote by `rule`.
+    """
+
+    kind: Literal["experts"]
+    member: str
+    experts: Positive = 20
+    partition: Literal["number", "confusion"] = "number"
+    attack: Attack = Attack()
+    per_batch: Positive = 5
+    start: Literal["clean", "fresh"] = "clean"
+    epochs: Positive
+    optimizer: Optimizer | None = None
+    rule: str = "mode"
+    seed: Annotated[int, pydantic.Field(ge=0)] = 0
+
+    @pydantic.model_validator(mode="after")
+    def _that_train_and_vote_without_weights(self) -> Self:
+        plain = [name for name, rule in RULES.items() if rule.weights != "needed"]
+        if self.rule not in plain:
+            raise ValueError(f"rule {self.rule!r} is none that takes no weights{_close('', plain)}")
+        if self.attack.split != "train":
+            raise ValueError("experts learn adversarial images: attack.split must be train")
+        return self
+
+
+Row = Train | Stack | Vote | Experts
+KINDS = {"train": Train, "stack": Stack, "vote": Vote, "experts": Experts}
 
 
 def papers() -> list[str]:
@@ -256,15 +358,15 @@ def _read(path: pathlib.Path) -> dict:
 
 def _resolve(paper: str, content: dict, name: str, overrides: dict[str, Any]) -> Row:
     row = content["rows"][name]
-    # A stack trains no network: of the base it takes only the fields it has.
-    fields = Stack.model_fields if row.get("kind") == "stack" else Train.model_fields
+    # A stack trains no network, a vote nothing: of the base they take only the fields they have.
+    fields = _kind(row).model_fields
     base = {key: value for key, value in content.get("base", {}).items() if key in fields}
     merged = _merge(_merge(base, row), _nested(overrides))
     return _validate({"recipe": f"{paper}/{name}", **merged}, f"{paper}.yaml, row {name}")
 
 
 def _validate(content: dict, place: str) -> Row:
-    row = Stack if content.get("kind") == "stack" else Train
+    row = _kind(content)
     try:
         return row(**content)
     except pydantic.ValidationError as error:
@@ -274,6 +376,11 @@ def _validate(content: dict, place: str) -> Row:
             hint = _close(field, row.model_fields) if problem["type"] == "extra_forbidden" else ""
             lines.append(f"  {field}: {problem['msg']}{hint} (got {problem['input']!r})")
         raise ValueError(f"{place}:\n" + "\n".join(lines)) from None
+
+
+def _kind(content: dict) -> type[_Row]:
+    """Class of a row; what is of no known kind is refused as training."""
+    return KINDS.get(str(content.get("kind", "train")), Train)
 
 
 def _nested(overrides: dict[str, Any]) -> dict:
