@@ -36,6 +36,18 @@ SMALLER = {
     "efficientnet": {"blocks": (1,) * 7},
     "ghost_resnet": {"blocks": (2, 1, 1, 1)},
     "hardnet": {"stages": (((4, 8, 32),), ((1, 8, 32),), ((1, 8, 32),), ((1, 8, 32),))},
+    "ghostnetv2": {
+        "stages": tuple(
+            (row,)
+            for row in (
+                (3, 16, 16, False, 1),
+                (3, 48, 24, False, 2),
+                (5, 72, 40, True, 2),
+                (3, 240, 80, False, 2),
+                (5, 672, 160, True, 2),
+            )
+        )
+    },
     "mobilenetv2": {"blocks": (1,) * 7},
     "res2net": {"blocks": (2, 1, 1, 1), "part_width": 8, "parts": 3, "groups": 1},
     "resnext": {"blocks": (1, 1, 1, 1), "groups": 4},
@@ -422,7 +434,7 @@ def test_golden_logits(name, shared):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("name", ["ghostnet_050", "ghostnet_130", "resnet34"])
+@pytest.mark.parametrize("name", ["ghostnet_050", "ghostnet_130", "ghostnetv2_100", "resnet34"])
 def test_equals_timm(name):
     torch = pytest.importorskip("torch")
     timm = pytest.importorskip("timm", exc_type=ImportError)
@@ -454,6 +466,16 @@ def test_equals_timm(name):
             "classifier.0.weight": (320, 960),
             "classifier.1.running_mean": (320,),
             "classifier.4.bias": (10,),
+        },
+        "ghostnetv2_160": {
+            "blocks.2.0.ghost1.short_conv.0.weight": (116, 40, 1, 1),
+            "blocks.2.0.ghost1.short_conv.2.weight": (116, 1, 1, 5),
+            "blocks.2.0.ghost1.short_conv.4.weight": (116, 1, 5, 1),
+            "blocks.2.0.ghost1.short_conv.5.running_var": (116,),
+            "blocks.3.0.se.conv_reduce.bias": (28,),
+            "blocks.9.0.conv.weight": (1536, 256, 1, 1),
+            "conv_head.weight": (1280, 1536),
+            "classifier.weight": (10, 1280),
         },
         "hardnet39ds": {
             "features.init_block.conv2.conv.weight": (48, 24, 1, 1),
@@ -835,9 +857,10 @@ def test_one_step_moves_every_weight(family):
 
     options = {"input_shape": (32, 32, 3), "classes": 10, **SMALLER.get(family, {})}
     model = zoo.build(SMALLEST[family], **options)
-    # The gradients of biases in front of a normalization are but rounding errors: a large rate.
+    # A large rate: the gradients of biases in front of a normalization are but rounding errors,
+    # those of a scale with nothing but filters of its channel in between not much more.
     model.compile(
-        keras.optimizers.SGD(1.0),
+        keras.optimizers.SGD(1e3),
         "sparse_categorical_crossentropy",
         run_eagerly=keras.config.backend() == "tensorflow",  # one step is not worth a graph
     )

@@ -111,8 +111,11 @@ def max_pool(x):
     return layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
 
 
-def depthwise(x, kernel: int, stride: int = 1, *, name: str, **options):
-    """(h, w, c) -> (h/stride, w/stride, c), one filter per channel, without bias."""
+def depthwise(x, kernel: int | tuple[int, int], stride: int = 1, *, name: str, **options):
+    """(h, w, c) -> (h/stride, w/stride, c), one filter per channel, without bias.
+
+    A kernel of two sizes, height and width, needs stride 1.
+    """
     uniform = variance_scaling(1 / 3, "fan_out", "uniform")  # of a kernel (k, k, c, 1): k * k
     options = {"use_bias": False, "depthwise_initializer": uniform, **options}
     x, padding = _padded(x, kernel, stride)

@@ -38,6 +38,7 @@ FAMILIES = {
     "efficientnet": Family(224, 1000, "classifier", TIMM, "EfficientNet, arXiv 1905.11946"),
     "ghost_resnet": Family(224, 1000, "fc", DEFINED, "GhostNet, arXiv 1911.11907"),
     "ghostnet": Family(224, 1000, "classifier", TIMM, "GhostNet, arXiv 1911.11907"),
+    "ghostnetv2": Family(224, 1000, "classifier", TIMM, "GhostNetV2, arXiv 2211.12905"),
     "hardnet": Family(224, 1000, "output.fc", PYTORCHCV, "HarDNet, arXiv 1909.00948"),
     "mobilenetv2": Family(224, 1000, "classifier", TIMM, "MobileNetV2, arXiv 1801.04381"),
     "res2net": Family(224, 1000, "fc", TIMM, "Res2Net, arXiv 1904.01169"),
