@@ -99,9 +99,9 @@ class Attack(_Part):
     """How adversarial images are made of a run's training or validation images.
 
     `images`, as many of each class, are moved by at most `epsilon` grey levels a pixel: by `fgsm`
-    in one step, by `pgd` in `steps` of `step` grey levels (10 of epsilon / 4, as its paper's are
-    for CIFAR-10) from a random start. A targeted attack aims at another class, drawn by the seed;
-    one that is not moves away from the true class.
+    in one step, by `pgd` in `steps` of `step` grey levels (by default 10 of epsilon / 4) from a
+    random start. A targeted attack aims at another class, drawn by the seed; one that is not
+    moves away from the true class.
     """
 
     images: Positive = 3200
@@ -117,9 +117,10 @@ class Attack(_Part):
     @classmethod
     def _steps_of_pgd(cls, fields: dict) -> dict:
         if fields.get("method") == "pgd":
-            epsilon = fields.get("epsilon", cls.model_fields["epsilon"].default)
             given = {key: value for key, value in fields.items() if value is not None}
-            return {"step": epsilon / 4, "steps": 10} | given
+            epsilon = given.get("epsilon", cls.model_fields["epsilon"].default)
+            step = {"step": epsilon / 4} if isinstance(epsilon, int | float) else {}
+            return {"steps": 10} | step | given
         for key in ("step", "steps"):
             if fields.get(key) is not None:
                 raise ValueError(f"fgsm is one step of epsilon, it takes no {key}: use method=pgd")
@@ -232,7 +233,7 @@ class Vote(_Row):
     @pydantic.model_validator(mode="after")
     def _weights_that_the_rule_takes(self) -> Self:
         if self.rule not in RULES:
-            raise ValueError(f"rule {self.rule!r}{_close(self.rule, RULES)}")
+            raise ValueError(f"no rule {self.rule!r}{_close(self.rule, RULES)}")
         takes, given = RULES[self.rule].weights, self.weights != "none"
         if given and takes == "refused":
             raise ValueError(f"rule {self.rule} takes no weights; weighted_{self.rule} does")
@@ -267,7 +268,9 @@ class Experts(_Row):
     def _that_train_and_vote_without_weights(self) -> Self:
         plain = [name for name, rule in RULES.items() if rule.weights != "needed"]
         if self.rule not in plain:
-            raise ValueError(f"rule {self.rule!r} is none that takes no weights{_close('', plain)}")
+            raise ValueError(
+                f"rule {self.rule!r} is none that takes no weights{_close(self.rule, plain)}"
+            )
         if self.attack.split != "train":
             raise ValueError("experts learn adversarial images: attack.split must be train")
         return self

@@ -128,7 +128,8 @@ def build(row: Train, data: datasets.Dataset) -> keras.Model:
     keras.config.set_dtype_policy(row.precision)
     try:
         shape = data.train.images.shape[1:]
-        return zoo.build(**{"input_shape": shape, "classes": len(data.class_names)} | row.model)
+        model = zoo.build(**{"input_shape": shape, "classes": len(data.class_names)} | row.model)
+        return zoo.freeze(model) if row.freeze == "body" else model
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -226,6 +227,7 @@ def summary(
         "dataset": data.name,
         "n": len(data.validation.labels),
         **scores,
+        "train_top1": best["top1"],
         "epochs": len(history),
         "best_epoch": best["epoch"],
         "seconds": sum(seconds) + sum(line.get("members_seconds", 0) for line in history),
