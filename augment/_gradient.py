@@ -18,12 +18,13 @@ class Gradient:
     """Gradient of each image's cross entropy by its pixels, compiled once for a model.
 
     The model runs in inference mode: its weights and batch statistics stay as they are, and no
-    image touches another's gradient. Weights may change between calls; the graph may not.
+    image touches another's gradient. Weights may change between calls; the graph may not. Backends
+    agree but for pixels behind a tie that rounding decides, as in max pooling.
 
     The loss is taken on logits, which keep their gradient where the softmax is saturated: those of
     the layer `logits`, else of the layer `logits` in the nested model that gives the output (the
     head of a stack). A model without such a layer is differentiated through the logarithm of its
-    output, clipped at 1e-30: the gradient is 0 where the label's probability is below.
+    output, clipped at 1e-30: the gradient vanishes where the label's probability is below.
 
     Args:
         model: functional, one input of raw pixels 0..255, one output of probabilities (n, classes).
@@ -39,8 +40,8 @@ class Gradient:
         _check_model(model)
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: give the images of one batch, 1 or more")
-        self.input_shape: tuple[int | None, ...] = tuple(model.input_shape[1:])
-        self.classes: int = model.output_shape[-1]
+        self.input_shape: tuple[int | None, ...] = tuple(model.inputs[0].shape[1:])
+        self.classes: int = model.outputs[0].shape[-1]
         self.batch_size = batch_size
         self._compiled = _compiled(model)
         self._size = 0  # of the largest batch so far
@@ -124,20 +125,20 @@ def _logits(model: keras.Model) -> Callable:
     """Return the function images -> logits (n, classes), by the rule in `Gradient`."""
     import keras
 
+    def inference(output):
+        part = keras.Model(model.inputs[0], output)
+        return lambda images: part(images, training=False)
+
     layer = next((layer for layer in model.layers if layer.name == "logits"), None)
     if layer is not None:
-        return _inference(keras.Model(model.inputs, layer.output))
+        return inference(layer.output)
     last, call, _ = model.outputs[0]._keras_history
     if isinstance(last, keras.Model):
         (features,) = last._inbound_nodes[call].input_tensors
-        before, head = _inference(keras.Model(model.inputs, features)), _logits(last)
+        before, head = inference(features), _logits(last)
         return lambda images: head(before(images))
-    probs = _inference(model)
+    probs = inference(model.outputs[0])
     return lambda images: keras.ops.log(keras.ops.maximum(probs(images), SMALLEST))
-
-
-def _inference(model: keras.Model) -> Callable:
-    return lambda images: model(images, training=False)
 
 
 def _compiled(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -149,7 +150,7 @@ def _compiled(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarr
 
     def loss(images, labels):
         scores = ops.cast(logits(images), "float32")
-        own = ops.one_hot(labels, model.output_shape[-1], dtype="bool")
+        own = ops.one_hot(labels, scores.shape[-1], dtype="bool")
         others = ops.logsumexp(ops.where(own, -float("inf"), scores), axis=1)
         # Cross entropy, but not by probability - 1, which is 0 where the label is certain.
         return ops.sum(ops.softplus(others - ops.sum(ops.where(own, scores, 0.0), axis=1)))

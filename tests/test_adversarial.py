@@ -147,6 +147,12 @@ def wrapped(model):
     return keras.Model(image, model(image))
 
 
+def listed(model):
+    """The model with lists of one input and one output."""
+    image = keras.Input(SHAPE)
+    return keras.Model([image], [model(image)])
+
+
 def unnamed(model):
     """The model without a layer called `logits`: its probabilities are all there is."""
     image = keras.Input(SHAPE)
@@ -155,7 +161,7 @@ def unnamed(model):
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("build", [nested, wrapped, unnamed])
+@pytest.mark.parametrize("build", [nested, wrapped, listed, unnamed])
 def test_the_gradient_is_the_same_wherever_the_logits_are(images, labels, build):
     model = convolutional()
     expected = augment.input_gradient(model, images, labels)
