@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from experiments._formats import FORMATS, Format, Runner
-from experiments.backend import quiet
+from experiments.backend import choose, load, quiet
 from experiments.evaluate import model_file, predict_probs
 from experiments.predict import fit_picture, input_shape, open_pictures
 
@@ -48,6 +48,7 @@ def export(
     out: pathlib.Path | None = None,
     images: Sequence[pathlib.Path] = (),
     *,
+    backend: str | None = None,
     console: Console | None = None,
 ) -> Exported:
     """Write a run's model in a format, check it against Keras and print how to load it.
@@ -55,15 +56,16 @@ def export(
     `out` is by default beside the model. It is checked on image files, by default on the images
     that the run keeps, else on seeded noise; which, is said. Mixed precision becomes float32.
 
-    Raises ValueError, before the model is loaded, for a format that is unknown, that the backend
+    Raises ValueError, before Keras is imported, for a format that is unknown, that the backend
     cannot write or whose packages are missing, for a target that exists and for files that are no
     images; later, leaving nothing behind, for an artifact that fails or answers differently.
     """
     console = console or Console()
     file = model_file(run_or_model)
-    chosen = _writable(format)
+    chosen = _writable(format, choose(backend))
     target = _target(file, format, out)
     pictures = open_pictures([pathlib.Path(path) for path in images])
+    load(backend)
 
     import keras
 
@@ -95,14 +97,11 @@ def export(
     return found
 
 
-def _writable(name: str) -> Format:
-    """Return the format; ValueError unless this backend can write it and its packages are here."""
+def _writable(name: str, backend: str) -> Format:
+    """Return the format; ValueError unless the backend can write it and its packages are here."""
     if name not in FORMATS:
         raise ValueError(f"format {name!r}: there are {', '.join(FORMATS)}")
-
-    import keras
-
-    chosen, backend = FORMATS[name], keras.config.backend()
+    chosen = FORMATS[name]
     if backend not in chosen.writers:
         raise ValueError(
             f"{name} is not written by {backend}: give --backend {' or '.join(chosen.writers)}, "

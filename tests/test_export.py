@@ -184,9 +184,7 @@ def test_it_is_said_what_images_are_checked_on(runs, tmp_path):
 
 @pytest.fixture
 def nothing_is_loaded(monkeypatch):
-    import zoo
-
-    monkeypatch.setattr(zoo, "load", lambda path: pytest.fail(f"{path} was loaded"))
+    monkeypatch.setattr("experiments.export.load", lambda backend: pytest.fail("Keras was loaded"))
 
 
 @pytest.mark.usefixtures("nothing_is_loaded")
@@ -202,14 +200,14 @@ def nothing_is_loaded(monkeypatch):
 def test_what_a_backend_cannot_write_is_refused_with_the_way(
     backend, format, way, runs, monkeypatch
 ):
-    monkeypatch.setattr("keras.config.backend", lambda: backend)
+    monkeypatch.setenv("KERAS_BACKEND", backend)
     with pytest.raises(ValueError, match=f"{format} is not written by {backend}.*--backend {way},"):
         export(runs / "single", format)
 
 
 @pytest.mark.usefixtures("nothing_is_loaded")
 def test_a_missing_package_is_named_with_its_extra(runs, monkeypatch):
-    monkeypatch.setattr("keras.config.backend", lambda: "tensorflow")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=re.escape("pip install -e '.[export]'")) as refused:
         export(runs / "single", "onnx")
