@@ -239,10 +239,9 @@ def export(
 
     Example: python -m experiments export runs/alphanet/alphastack --format onnx
     """
-    backends.load(backend)
     from experiments import export as exports
 
-    exports.export(run, format, out, images or (), console=console)
+    exports.export(run, format, out, images or (), backend=backend, console=console)
 
 
 @bench.command("augment")
