@@ -11,9 +11,21 @@ from augment.corruptions import STRENGTHS
 SEVERITIES = range(1, 6)
 
 
+def synthetic(seed: int):
+    """Noise whose amplitude halves with each octave, roughly the spectrum of real images."""
+    from PIL import Image
+
+    rng, pixels = np.random.default_rng(seed), np.full((64, 64, 3), 128.0)
+    for cells in (2, 4, 8, 16, 32, 64):
+        noise = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), np.uint8))
+        octave = np.asarray(noise.resize((64, 64), Image.Resampling.BICUBIC), float) - 127.5
+        pixels += octave * 2 / cells
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
 @pytest.fixture(scope="module", params=[32, 64])
 def images(request) -> np.ndarray:
-    """12 images uint8, 32 and 64 pixels wide: real ones, or smooth noise where they are absent."""
+    """12 images uint8, 32 and 64 pixels wide: real ones, or synthetic where they are absent."""
     from PIL import Image
 
     try:
@@ -21,8 +33,7 @@ def images(request) -> np.ndarray:
         files = sorted(folder.glob("train/*/images/*.JPEG"))[::416][:12]
         pictures = [Image.open(path).convert("RGB") for path in files]
     except pytest.skip.Exception:
-        coarse = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
-        pictures = [Image.fromarray(image).resize((64, 64)) for image in coarse]
+        pictures = [synthetic(number) for number in range(12)]
     side = (request.param, request.param)
     return np.stack([np.asarray(picture.resize(side)) for picture in pictures])
 
