@@ -744,6 +744,16 @@ def test_stems_change_sizes_and_no_weight(family):
     assert shapes[0] == shapes[1] == shapes[2]
 
 
+@pytest.mark.parametrize("stem", zoo._blocks.STEMS)
+@pytest.mark.parametrize("family", STEMMED)
+def test_every_size_under_every_stem(family, stem, undrawn):
+    """Other tests build 32 pixels under the stem that they get there, and 64 under all."""
+    for shape in ((28, 28, 1), (96, 96, 3), (224, 224, 3)):
+        options = {"input_shape": shape, "classes": 7, **SMALLER.get(family, {})}
+        model = zoo.build(STEMMED[family], stem=stem, **options)
+        assert 0 not in model.get_layer("pooled").input.shape
+
+
 @pytest.mark.parametrize(
     ("name", "sizes"),
     {

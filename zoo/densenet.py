@@ -81,10 +81,10 @@ def _layer(x, spec, name):
 
 
 def _transition(x, name):
-    """(h, w, c) -> (h // 2, w // 2, c // 2)."""
+    """(h, w, c) -> (h // 2, w // 2, c // 2); a single row or column is not pooled any more."""
     x = layers.ReLU()(norm(x, f"{name}.norm"))
     x = _conv(x, x.shape[-1] // 2, 1, name=f"{name}.conv")
-    return layers.AveragePooling2D(2)(x)
+    return layers.AveragePooling2D(2)(x) if min(x.shape[1:3]) > 1 else x
 
 
 def _conv(x, width, kernel, stride=1, *, name):

@@ -128,15 +128,21 @@ def _ghost(x, width, name, activation="relu"):
 
 
 def _attentive_ghost(x, width, name):
-    """(h, w, c) -> (h, w, width), each value weighed by what its row and column hold."""
-    y = layers.AveragePooling2D(2)(x)
+    """(h, w, c) -> (h, w, width), each value weighed by what its row and column hold.
+
+    A single row or column is not pooled for that, where the reference would fail.
+    """
+    coarse = min(x.shape[1:3]) > 1
+    y = layers.AveragePooling2D(2)(x) if coarse else x
     y = norm(conv(y, width, 1, name=f"{name}.short_conv.0"), f"{name}.short_conv.1")
     y = norm(depthwise(y, (1, 5), name=f"{name}.short_conv.2"), f"{name}.short_conv.3")
     y = norm(depthwise(y, (5, 1), name=f"{name}.short_conv.4"), f"{name}.short_conv.5")
-    y = layers.UpSampling2D(2)(layers.Activation("sigmoid")(y))
-    # Nearest pixels as PyTorch finds them: where a size is odd, the first one counts three times.
-    y = layers.Concatenate(axis=1)([y[:, :1], y]) if x.shape[1] % 2 else y
-    y = layers.Concatenate(axis=2)([y[:, :, :1], y]) if x.shape[2] % 2 else y
+    y = layers.Activation("sigmoid")(y)
+    if coarse:
+        y = layers.UpSampling2D(2)(y)
+        # Nearest pixels as PyTorch finds them: where a size is odd, the first counts three times.
+        y = layers.Concatenate(axis=1)([y[:, :1], y]) if x.shape[1] % 2 else y
+        y = layers.Concatenate(axis=2)([y[:, :, :1], y]) if x.shape[2] % 2 else y
     return layers.Multiply()([_ghost(x, width, name), y])
 
 
