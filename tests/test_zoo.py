@@ -714,6 +714,16 @@ def test_weights_by_name_do_not_depend_on_networks_built_before(tmp_path):
     same_weights(second, first)
 
 
+def test_a_download_that_fails_is_told_with_what_to_do(monkeypatch):
+    def hf_hub_download(*args):
+        raise FileNotFoundError("no connection")
+
+    hub = types.SimpleNamespace(hf_hub_download=hf_hub_download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    with pytest.raises(ValueError, match="timm:resnet18.a1_in1k.*no connection.*give the path"):
+        zoo.build("resnet18", weights="timm")
+
+
 @pytest.mark.parametrize("package", ["huggingface_hub", "safetensors"])
 def test_missing_packages_are_named(package, tmp_path, monkeypatch):
     (tmp_path / "w.safetensors").touch()

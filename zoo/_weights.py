@@ -261,4 +261,10 @@ def _download(name: str) -> str:
         raise ImportError(
             f"weights='timm:{name}' needs huggingface_hub: pip install huggingface_hub safetensors"
         ) from error
-    return hf_hub_download(f"timm/{name}", "model.safetensors")
+    try:
+        return hf_hub_download(f"timm/{name}", "model.safetensors")
+    except OSError as error:  # of which all of the hub's are: no such model, no connection
+        raise ValueError(
+            f"weights='timm:{name}' cannot be downloaded ({error}): check the name and the "
+            "connection, or give the path of its model.safetensors"
+        ) from error
