@@ -55,6 +55,24 @@ def _open_saved_model(path: pathlib.Path) -> Runner:
     return lambda images: loaded.serve(images).numpy()
 
 
+def _write_onnx(model: keras.Model, path: pathlib.Path) -> None:
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        return _export(model, path, "onnx")
+
+    import tensorflow as tf
+
+    # Keras makes a function of its own of each grouped convolution, which tf2onnx does not know;
+    # functions that run eagerly become part of the graph around them.
+    eager = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        _export(model, path, "onnx")
+    finally:
+        tf.config.run_functions_eagerly(eager)
+
+
 def _open_onnx(path: pathlib.Path) -> Runner:
     import onnxruntime
 
@@ -93,7 +111,7 @@ FORMATS = {
             "tensorflow": ("onnx", "onnxruntime", "tf2onnx"),
             "torch": ("onnx", "onnxruntime"),
         },
-        write=functools.partial(_export, format="onnx"),
+        write=_write_onnx,
         open=_open_onnx,
         usage="import onnxruntime\n\nsession = onnxruntime.InferenceSession({path!r})\n"
         'probs = session.run(None, {{"image": images}})[0]',

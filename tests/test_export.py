@@ -41,6 +41,7 @@ def network(seed: int, shape=SHAPE):
     x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
     x = layers.LeakyReLU(0.1)(layers.BatchNormalization()(x))
     x = layers.DepthwiseConv2D(3, padding="same")(x)
+    x = layers.Conv2D(8, 3, groups=2)(x)
     x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D(name="pooled")(x))
     x = layers.Dense(CLASSES, name="logits", dtype="float32")(x)
     return keras.Model(image, layers.Activation("softmax", name="probs", dtype="float32")(x))
