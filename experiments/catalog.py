@@ -89,13 +89,22 @@ def recipe_table(rows: list[recipe.Row]) -> Table:
     for column in ("trains", "data set"):
         table.add_column(column)
     for column in ("epochs", "top-1 %"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        trains = row.model["name"] if row.kind == "train" else f"{len(row.members)} members"
         epochs = str(row.epochs) if row.kind != "vote" else ""
-        top1 = str(row.expect.top1) if row.expect else ""
-        table.add_row(row.recipe, trains, row.data.name, epochs, top1)
+        top1 = row.expect and row.expect.top1
+        published = "" if top1 is None else str(top1)
+        table.add_row(row.recipe, _what(row), row.data.name, epochs, published)
     return table
+
+
+def _what(row: recipe.Row) -> str:
+    """Tell what a row trains, or puts together."""
+    if row.kind == "train":
+        return row.model["name"]
+    if row.kind == "experts":
+        return f"{row.experts} experts"
+    return f"{len(row.members)} members"
 
 
 def _least(model: zoo.ModelInfo) -> str:

@@ -175,7 +175,8 @@ def model_file(run_or_model: pathlib.Path) -> pathlib.Path:
     path = pathlib.Path(run_or_model)
     file = path / "model.keras" if path.is_dir() else path
     metrics = file.parent / "metrics.json"
-    if not file.is_file() and metrics.is_file() and read_json(metrics).get("kind") == "vote":
+    kind = read_json(metrics).get("kind") if metrics.is_file() else None
+    if not file.is_file() and kind in ("vote", "experts"):
         raise ValueError(
             f"{path} is a vote of its members and has no model: name one of them "
             "(metrics.json lists them), or make one model of them: python -m experiments stack"

@@ -312,6 +312,14 @@ def load(recipe: str, overrides: dict[str, Any] | None = None) -> Row:
     return _resolve(paper, content, row, overrides)
 
 
+def attack(options: dict[str, Any]) -> Attack:
+    """Return an attack by its fields; `ValueError` names each option that does not fit."""
+    try:
+        return Attack(**options)
+    except pydantic.ValidationError as error:
+        raise ValueError("attack:\n" + "\n".join(_told(error, Attack))) from None
+
+
 def dump(row: Row) -> str:
     """YAML of a resolved row; `load` reads it back to an equal row."""
     return yaml.safe_dump(row.model_dump(exclude_none=True), sort_keys=False, width=100)
@@ -373,12 +381,17 @@ def _validate(content: dict, place: str) -> Row:
     try:
         return row(**content)
     except pydantic.ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            field = ".".join(str(part) for part in problem["loc"])
-            hint = _close(field, row.model_fields) if problem["type"] == "extra_forbidden" else ""
-            lines.append(f"  {field}: {problem['msg']}{hint} (got {problem['input']!r})")
-        raise ValueError(f"{place}:\n" + "\n".join(lines)) from None
+        raise ValueError(f"{place}:\n" + "\n".join(_told(error, row))) from None
+
+
+def _told(error: pydantic.ValidationError, model: type[_Part]) -> list[str]:
+    """Return a line for each field that does not fit."""
+    lines = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"])
+        hint = _close(field, model.model_fields) if problem["type"] == "extra_forbidden" else ""
+        lines.append(f"  {field}: {problem['msg']}{hint} (got {problem['input']!r})")
+    return lines
 
 
 def _kind(content: dict) -> type[_Row]:
