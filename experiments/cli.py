@@ -276,6 +276,22 @@ def bench_stack(
     publish(stack.run(repeats=repeats), out, console)
 
 
+@bench.command("members")
+def bench_members(
+    out: Csv = None,
+    repeats: Repeats = 10,
+    backend: Backend = None,
+) -> None:
+    """Time members of one architecture as one graph, and with their weights batched.
+
+    Example: python -m experiments bench members --backend jax
+    """
+    backends.load(backend)
+    from experiments.bench import members, publish
+
+    publish(members.run(repeats=repeats), out, console)
+
+
 @bench.command("models")
 def bench_models(
     names: Annotated[
