@@ -6,6 +6,8 @@ import importlib
 import math
 from typing import ClassVar
 
+from zoo import _grouped
+
 
 class _Lazy:
     """A module that is imported at its first use, so that listing models needs no Keras."""
@@ -96,7 +98,8 @@ def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, **options)
     uniform = variance_scaling(1 / 3, "fan_in", "uniform")
     options = {"use_bias": False, "kernel_initializer": uniform, **options}
     x, padding = _padded(x, kernel, stride)
-    layer = layers.Conv2D(filters, kernel, stride, padding, name=layer_name(name), **options)
+    make = layers.Conv2D if options.get("groups", 1) == 1 else _grouped.conv2d()
+    layer = make(filters, kernel, stride, padding, name=layer_name(name), **options)
     return layer(x)
 
 
@@ -197,4 +200,4 @@ def host_objects() -> dict:
                 draw /= 0.87962566103423978
             return keras.ops.convert_to_tensor(deviation * draw, dtype)
 
-    return {"VarianceScaling": VarianceScaling}
+    return {"VarianceScaling": VarianceScaling, "Conv2D": _grouped.conv2d()}
