@@ -24,11 +24,15 @@ HISTORY = ("epoch", "loss", "top1", "val_loss", "val_top1")
 # metrics.json is computed from the same predictions; half a point leaves room for rounding
 # and for another device, and none for the files of another run.
 AGREEMENT = 0.5
+UNTRAINED = ("vote", "experts")  # kinds of runs that are votes of others: without a history
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run folder. Accuracies are percent, times seconds, images uint8 (n, h, w, c)."""
+    """One run folder. Accuracies are percent, times seconds, images uint8 (n, h, w, c).
+
+    The history of a vote is empty: nothing is trained in it.
+    """
 
     path: pathlib.Path
     name: str
@@ -94,7 +98,7 @@ def read_run(folder: pathlib.Path | str) -> Run:
         environment=read_mapping(folder / "environment.json"),
         dataset=read_mapping(folder / "dataset.json", ("name", "class_names")),
         metrics=metrics,
-        history=_read_history(folder / "history.csv"),
+        history={} if metrics["kind"] in UNTRAINED else _read_history(folder / "history.csv"),
         samples=read_arrays(folder / "samples.npz", SAMPLES),
         **predictions,
     )
@@ -131,7 +135,8 @@ def read_arrays(path: pathlib.Path, required: tuple[str, ...] = ()) -> dict[str,
     """Read all arrays of an .npz file without pickle."""
     _existing(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy closes a file of its own only where that is whole.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     # What numpy and zipfile raise on a cut or foreign file, of which OSError is one.
     except (zipfile.BadZipFile, EOFError, OSError, KeyError, AttributeError, ValueError) as error:

@@ -25,7 +25,19 @@ bench = typer.Typer(
     help="Measure speed as ratios, side by side in one run: medians after a warm-up.",
 )
 app.add_typer(bench, name="bench")
+ensembles = typer.Typer(
+    no_args_is_help=True,
+    help="What finished runs are together: votes, and a table of everything they can be.",
+)
+app.add_typer(ensembles, name="ensemble")
 console = Console()
+# Kind of a row -> the command that runs it.
+COMMANDS = {
+    "train": "train",
+    "stack": "stack",
+    "vote": "ensemble vote",
+    "experts": "ensemble experts",
+}
 
 Recipe = Annotated[str, typer.Argument(help="PAPER/ROW, or a recipe file such as RUN/recipe.yaml")]
 Set = Annotated[list[str], typer.Option("--set", help="FIELD=VALUE over the recipe, repeatable")]
@@ -244,6 +256,64 @@ def export(
     exports.export(run, format, out, images or (), backend=backend, console=console)
 
 
+@ensembles.command("experts")
+def ensemble_experts(
+    recipe_name: Recipe,
+    set_: Set = [],  # noqa: B006
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    runs: Runs = pathlib.Path("runs"),
+    run_dir: RunDir = None,
+    backend: Backend = None,
+) -> None:
+    """Attack a finished run, train experts for its classes on what comes of it, let them vote.
+
+    Example: python -m experiments ensemble experts laptop/experts --data-dir ~/data
+    """
+    row = recipe.load(recipe_name, recipe.parse_set(set_))
+    _check_kind(row, "experts", recipe_name)
+    backends.load(backend)
+    from experiments import commands
+
+    member = _member_dir(runs, row, row.member)
+    commands.experts(row, run_dir or _run_dir(runs, row), member, data_dir, cache_dir, console)
+
+
+@app.command()
+def attack(
+    run: Run,
+    images: Annotated[int, typer.Option(help="how many, as many of each class")] = 3200,
+    method: Annotated[str, typer.Option(help="fgsm, or pgd, which takes steps")] = "fgsm",
+    epsilon: Annotated[float, typer.Option(help="most that a pixel changes, grey levels")] = 8,
+    step: Annotated[
+        float | None, typer.Option(help="grey levels of a step  [default: EPSILON / 4]")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="steps  [default: 10]")] = None,
+    targeted: Annotated[
+        bool, typer.Option("--targeted/--untargeted", help="aim at a class, or away from the true")
+    ] = True,
+    split: Annotated[str, typer.Option(help="train or validation")] = "train",
+    seed: Annotated[int, typer.Option(help="of the choice of images and targets")] = 0,
+    out: Annotated[
+        pathlib.Path | None, typer.Option(help="folder to write  [default: RUN/attack]")
+    ] = None,
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    backend: Backend = None,
+) -> None:
+    """Make adversarial images of a finished run, to train and to measure others on.
+
+    Example: python -m experiments attack runs/laptop/ghostnet --images 1000 --data-dir ~/data
+    """
+    options = {"images": images, "method": method, "epsilon": epsilon, "step": step}
+    options |= {"steps": steps, "targeted": targeted, "split": split, "seed": seed}
+    spec = recipe.attack(options)
+    backends.load(backend)
+    from experiments import commands
+
+    commands.attack(run, out or run / "attack", spec, data_dir, cache_dir, console)
+
+
 @bench.command("augment")
 def bench_augment(
     out: Csv = None,
@@ -348,6 +418,14 @@ def _escape(error: Exception) -> str:
     from rich.markup import escape
 
     return escape(str(error))
+
+
+def _check_kind(row: recipe.Row, kind: str, name: str) -> None:
+    """Raise ValueError with the right command for a row of another kind."""
+    if row.kind != kind:
+        raise ValueError(
+            f"{name} is a {row.kind}: python -m experiments {COMMANDS[row.kind]} {name}"
+        )
 
 
 def _run_dir(runs: pathlib.Path, row: recipe.Row) -> pathlib.Path:

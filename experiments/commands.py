@@ -7,8 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 import zoo
+from experiments import attack as attacks
 from experiments import datasets, ensemble, recipe, report
 from experiments import evaluate as evaluation
+from experiments import experts as class_experts
 from experiments import train as training
 
 
@@ -35,10 +37,14 @@ def train(
 ) -> dict:
     """Train a row and print its result; `teacher` is the run that a row with `distill` names."""
     training.check(row)
+    adversarial = row.adversarial
+    if adversarial:
+        attacks.check_trainable(adversarial.folder, row.data)
     taught_by = zoo.load(evaluation.model_file(teacher)) if teacher else None
     data = load_data(row, data_dir, cache_dir)
+    extra = attacks.read(adversarial.folder, data, adversarial.classes) if adversarial else None
     console.rule(f"[bold]{row.recipe}[/] on {data.name}")
-    metrics = training.train(row, run_dir, data, teacher=taught_by)
+    metrics = training.train(row, run_dir, data, teacher=taught_by, extra=extra)
     console.print(table([metrics]))
     console.print(f"run folder: [bold]{run_dir}[/]")
     return metrics
@@ -60,6 +66,38 @@ def stack(
     console.print(table([*(member.metrics for member in found), metrics]))
     console.print(f"run folder: [bold]{run_dir}[/]")
     return metrics
+
+
+def experts(
+    row: recipe.Experts,
+    run_dir: pathlib.Path,
+    member: pathlib.Path,
+    data_dir: pathlib.Path | None,
+    cache_dir: pathlib.Path | None,
+    console: Console,
+) -> dict:
+    """Train the class experts of a finished run and print their vote beside that run."""
+    clean = class_experts.find_clean(row, member)
+    data = load_data(row, data_dir, cache_dir)
+    console.rule(f"[bold]{row.recipe}[/] on {data.name}")
+    metrics = class_experts.train_experts(row, run_dir, clean, data, console=console)
+    console.print(class_experts.table(metrics))
+    console.print(f"run folder: [bold]{run_dir}[/]")
+    return metrics
+
+
+def attack(
+    run: pathlib.Path,
+    out: pathlib.Path,
+    spec: recipe.Attack,
+    data_dir: pathlib.Path | None,
+    cache_dir: pathlib.Path | None,
+    console: Console,
+) -> dict:
+    """Make adversarial images of a finished run and print what they do to it."""
+    evaluation.model_file(run)
+    row = recipe.load(str(run / "recipe.yaml"))
+    return attacks.make(run, out, spec, load_data(row, data_dir, cache_dir), console=console)
 
 
 def evaluate(
