@@ -64,7 +64,7 @@ def markdown(found: list[zoo.ModelInfo]) -> str:
             _range([model.parameters / 1e6 for model in models]),
             _range([model.macs_64 / 1e6 for model in models]),
             ", ".join(dict.fromkeys(kind for model in models for kind in _kinds(model))),
-            models[0].paper,
+            "; ".join(dict.fromkeys(model.paper for model in models)),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -25,7 +25,7 @@ def smallest(names):
 
 
 SMALLEST = smallest(NAMES)
-SMALLEST["applications"] = "vgg16_bn"  # NASNet-Mobile has fewer weights, but 770 layers to trace
+SMALLEST["applications"] = "vgg16_bn"  # NASNet-Mobile is smaller, of 770 layers, and not on torch
 STEMMED = smallest(name for name in NAMES if _families.find(name)[1].stem is not None)
 # What makes the smallest networks smaller still.
 SMALLER = {

@@ -31,6 +31,8 @@ DRAWS = {
     "he_normal": (2.0, "fan_in", "truncated_normal"),
 }
 
+NOT_ON_TORCH = "keras.applications refuses to build it on the torch backend."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Settings):
@@ -108,6 +110,7 @@ VARIANTS = {
         macs_64=46_926_656,
         weights=("imagenet",),
         paper="NASNet, arXiv 1707.07012",
+        notes=NOT_ON_TORCH,
     ),
     "nasnet_large": Spec(
         network="NASNetLarge",
@@ -119,6 +122,7 @@ VARIANTS = {
         macs_64=842_899_680,
         weights=("imagenet",),
         paper="NASNet, arXiv 1707.07012",
+        notes=NOT_ON_TORCH,
     ),
 }
 
