@@ -17,16 +17,7 @@ CURVES = (("top1", "top-1, %"), ("loss", "loss"))
 
 def of_run(run: Run) -> dict[str, Figure]:
     """Draw the figures of one run by name, which is also the name of the PNG file."""
-    epochs, steps = run.history["epoch"], rate_steps(run)
-    best = int(np.argmax(np.nan_to_num(run.history["val_top1"], nan=-1)))
-    figures = {}
-    for key, title in CURVES:
-        lines = [
-            _plots.Curve("validation", epochs, run.history[f"val_{key}"], best=best),
-            _plots.Curve("training", epochs, run.history[key], hue=1, dashed=True),
-        ]
-        marked = steps if len(steps) <= MARKED_STEPS else []
-        figures[f"curve_{key}"] = _plots.curves(lines, title.capitalize(), marked)
+    figures = _learning(run) if run.history else {}
     figures["confusion"] = _plots.confusion(run.confusion, run.names)
     order = np.argsort(-np.nan_to_num(run.class_accuracy, nan=-1), kind="stable")
     names, accuracy = np.array(run.names)[order], run.class_accuracy[order]
@@ -40,8 +31,9 @@ def of_run(run: Run) -> dict[str, Figure]:
 
 
 def of_runs(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, Figure]:
-    """Draw the validation curves of all runs over each other; none for a single run."""
-    if len(runs) < 2:
+    """Draw the validation curves of all runs that have one over each other; none for a single."""
+    labelled = [pair for pair in zip(runs, labels, strict=True) if pair[0].history]
+    if len(labelled) < 2:
         return {}
     figures = {}
     for key, title in CURVES:
@@ -53,9 +45,23 @@ def of_runs(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, Figure]:
                 hue=number,
                 dashed=number >= len(_plots.HUES),
             )
-            for number, (run, label) in enumerate(zip(runs, labels, strict=True))
+            for number, (run, label) in enumerate(labelled)
         ]
         figures[f"compare_{key}"] = _plots.curves(lines, f"Validation {title}")
+    return figures
+
+
+def _learning(run: Run) -> dict[str, Figure]:
+    epochs, steps = run.history["epoch"], rate_steps(run)
+    best = int(np.argmax(np.nan_to_num(run.history["val_top1"], nan=-1)))
+    figures = {}
+    for key, title in CURVES:
+        lines = [
+            _plots.Curve("validation", epochs, run.history[f"val_{key}"], best=best),
+            _plots.Curve("training", epochs, run.history[key], hue=1, dashed=True),
+        ]
+        marked = steps if len(steps) <= MARKED_STEPS else []
+        figures[f"curve_{key}"] = _plots.curves(lines, title.capitalize(), marked)
     return figures
 
 

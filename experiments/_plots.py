@@ -14,6 +14,7 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -26,6 +27,8 @@ BLUE = "#2f74d0"
 # Six hues that differ in lightness too, each at least 3:1 on white and on the dark background;
 # the second half of twelve runs repeats them dashed.
 HUES = (BLUE, "#d96b00", "#16906a", "#b8458f", "#7d5bd0", "#8a7a1e")
+MARKERS = ("o", "s", "D")
+LETTER = 5.6  # units, the mean width of a letter at size 10
 WIDTH = 420  # units; fits a phone without small print
 ENLARGED = 1.15  # CSS pixels per unit where there is room: text as large as the page's captions
 NUMBERED = 20  # confusion matrices up to this many classes carry numbers
@@ -120,6 +123,76 @@ def _mark_steps(axes, steps: Sequence[tuple[float, float]], top: bool) -> None:
             fontsize=9,
             alpha=0.8,
         )
+
+
+class Point(NamedTuple):
+    """One labelled point; points of one `kind` share a marker and a line of the legend."""
+
+    name: str
+    x: float
+    y: float
+    kind: str
+
+
+@matplotlib.rc_context(STYLE)
+def points(found: Sequence[Point], title: str, xlabel: str) -> Figure:
+    """Plot points with their names beside them; costs that span a decade are logarithmic."""
+    figure = _figure(WIDTH, 330, title)
+    axes = figure.add_subplot(xlabel=xlabel)
+    axes.grid(axis="y")
+    axes.margins(0.09)
+    for number, kind in enumerate(dict.fromkeys(point.kind for point in found)):
+        own = [(point.x, point.y) for point in found if point.kind == kind]
+        style = {"color": HUES[number % len(HUES)], "marker": MARKERS[number % len(MARKERS)]}
+        axes.plot(*zip(*own, strict=True), linestyle="", label=kind, **style)
+    costs = [point.x for point in found]
+    if max(costs) > 10 * min(costs) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+    figure.legend(loc="outside lower left", ncols=3, handlelength=1)
+    figure.draw_without_rendering()  # the layout decides where points lie, and so the labels
+    _name(axes, found)
+    return figure
+
+
+def _name(axes, found: Sequence[Point]) -> None:
+    """Write each name at the free place nearest to its point, joined to it where that is far."""
+    scale = 72 / axes.figure.dpi
+    places = axes.transData.transform([(point.x, point.y) for point in found]) * scale
+    area = axes.bbox.extents * scale
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
+    for number in np.argsort(-places[:, 1], kind="stable"):
+        (x, y), name = places[number], found[number].name
+        width = LETTER * len(name)
+        free = [
+            (left, shift)
+            for shift in sorted(range(-120, 121, 4), key=abs)
+            for left in (x + 8, x - 8 - width)
+            if area[0] <= left and left + width <= area[2]
+            if not any(
+                _overlap((left, y + shift - 6, left + width, y + shift + 6), t) for t in taken
+            )
+        ]
+        left, shift = free[0] if free else (x + 8, 0)
+        taken.append((left, y + shift - 6, left + width, y + shift + 6))
+        right = left < x
+        line = {"arrowstyle": "-", "color": INK, "alpha": 0.4, "linewidth": 0.7, "shrinkB": 4}
+        text = axes.annotate(
+            name,
+            (found[number].x, found[number].y),
+            (left - x + (width if right else 0), shift),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="center",
+            size=10,
+            arrowprops=line | {"shrinkA": 0} if abs(shift) > 8 else None,
+        )
+        text.set_in_layout(False)
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two boxes (left, bottom, right, top) share an area."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 @matplotlib.rc_context(STYLE)

@@ -52,6 +52,10 @@ RunDir = Annotated[
     pathlib.Path | None, typer.Option(help="this run's folder  [default: RUNS/PAPER/ROW]")
 ]
 Run = Annotated[pathlib.Path, typer.Argument(help="a finished run's folder")]
+Members = Annotated[
+    list[pathlib.Path] | None,
+    typer.Argument(help="finished runs  [default: the recipe's members under RUNS]"),
+]
 Csv = Annotated[pathlib.Path | None, typer.Option(help="CSV file to write")]
 Repeats = Annotated[int, typer.Option(help="turns of each case")]
 Backend = Annotated[
@@ -138,8 +142,7 @@ def train(
     Example: python -m experiments train alphanet/alphanet_v4 --data-dir ~/data --set epochs=2
     """
     row = recipe.load(recipe_name, recipe.parse_set(set_))
-    if row.kind == "stack":
-        raise ValueError(f"{recipe_name} is a stack: python -m experiments stack {recipe_name}")
+    _check_kind(row, "train", recipe_name)
     backends.load(backend)
     from experiments import commands
 
@@ -150,10 +153,7 @@ def train(
 @app.command()
 def stack(
     recipe_name: Recipe,
-    members: Annotated[
-        list[pathlib.Path] | None,
-        typer.Argument(help="finished runs  [default: the recipe's members under RUNS]"),
-    ] = None,
+    members: Members = None,
     set_: Set = [],  # noqa: B006
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
@@ -166,8 +166,7 @@ def stack(
     Example: python -m experiments stack alphanet/alphastack --data-dir ~/data
     """
     row = recipe.load(recipe_name, recipe.parse_set(set_))
-    if row.kind != "stack":
-        raise ValueError(f"{recipe_name} is no stack: python -m experiments train {recipe_name}")
+    _check_kind(row, "stack", recipe_name)
     backends.load(backend)
     from experiments import commands
 
@@ -214,7 +213,8 @@ def report(
         for row in recipe.rows(paper).values()
         if row.expect
     }
-    console.print(f"wrote [bold]{reports.report(folders, out, rows=rows, plots=plots)}[/]")
+    options = {"rows": rows, "comparisons": comparisons, "plots": plots}
+    console.print(f"wrote [bold]{reports.report(folders, out, **options)}[/]")
 
 
 @app.command()
@@ -224,6 +224,7 @@ def predict(
     top: Annotated[int, typer.Option(help="classes to print")] = 5,
     backend: Backend = None,
 ) -> None:
+    comparisons = sorted({path for run in runs for path in run.rglob("compare.csv")})
     """Print the likeliest classes of images.
 
     Example: python -m experiments predict runs/alphanet/alphastack goldfish.jpg
@@ -274,6 +275,53 @@ def ensemble_experts(
     _check_kind(row, "experts", recipe_name)
     backends.load(backend)
     from experiments import commands
+
+@ensembles.command("vote")
+def ensemble_vote(
+    recipe_name: Recipe,
+    members: Members = None,
+    set_: Set = [],  # noqa: B006
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    runs: Runs = pathlib.Path("runs"),
+    run_dir: RunDir = None,
+    backend: Backend = None,
+) -> None:
+    """Let finished runs vote, as a row of a paper's table says.
+
+    Example: python -m experiments ensemble vote laptop/mode --data-dir ~/data
+    """
+    row = recipe.load(recipe_name, recipe.parse_set(set_))
+    _check_kind(row, "vote", recipe_name)
+    backends.load(backend)
+    from experiments import commands
+
+    folders = members or [_member_dir(runs, row, member) for member in row.members]
+    commands.vote(row, run_dir or _run_dir(runs, row), folders, data_dir, cache_dir, console)
+
+
+@ensembles.command("compare")
+def ensemble_compare(
+    runs: Annotated[list[pathlib.Path], typer.Argument(help="run folders, or folders of them")],
+    out: Annotated[
+        pathlib.Path | None, typer.Option(help="folder  [default: compare, beside the first run]")
+    ] = None,
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    repeats: Annotated[int, typer.Option(help="turns of each timed model; 0: no times")] = 10,
+    backend: Backend = None,
+) -> None:
+    """Compare every vote of trained members, and the stacks among the runs: accuracy and cost.
+
+    Example: python -m experiments ensemble compare runs/laptop --data-dir ~/data
+    """
+    folders = [found for run in runs for found in _finished(run)]
+    backends.load(backend)
+    from experiments import commands
+
+    target = out or folders[0].parent / "compare"
+    commands.compare(folders, target, data_dir, cache_dir, repeats, console)
+
 
     member = _member_dir(runs, row, row.member)
     commands.experts(row, run_dir or _run_dir(runs, row), member, data_dir, cache_dir, console)
@@ -440,8 +488,16 @@ def _member_dir(runs: pathlib.Path, row: recipe.Row, member: str) -> pathlib.Pat
 
 
 def _finished(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Return the folder itself if it is a finished run, else those within it."""
-    found = sorted(path.parent for path in folder.rglob("metrics.json"))
+    """Return the folder itself if it is a run, else those within it but not within a run."""
+    found = sorted(
+        path.parent
+        for path in folder.rglob("metrics.json")
+        if not any(
+            (parent / "recipe.yaml").exists()
+            for parent in path.parent.parents
+            if parent.is_relative_to(folder)
+        )
+    )
     if not found:
         raise ValueError(f"{folder} holds no finished run (a folder with metrics.json)")
     return found

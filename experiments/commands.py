@@ -8,11 +8,14 @@ from rich.table import Table
 
 import zoo
 from experiments import attack as attacks
-from experiments import datasets, ensemble, recipe, report
+from experiments import bench, datasets, ensemble, recipe, report
+from experiments import compare as comparison
 from experiments import evaluate as evaluation
 from experiments import experts as class_experts
 from experiments import train as training
 
+from experiments import vote as votes
+from experiments._files import read_json
 
 def load_data(
     row: recipe.Row, data_dir: pathlib.Path | None, cache_dir: pathlib.Path | None
@@ -69,6 +72,24 @@ def stack(
 
 
 def experts(
+def vote(
+    row: recipe.Vote,
+    run_dir: pathlib.Path,
+    members: list[pathlib.Path],
+    data_dir: pathlib.Path | None,
+    cache_dir: pathlib.Path | None,
+    console: Console,
+) -> dict:
+    """Let finished runs vote and print the result beside the members'."""
+    found = ensemble.find_members(row, members)
+    data = load_data(found[0].row, data_dir, cache_dir)
+    console.rule(f"[bold]{row.recipe}[/] on {data.name}")
+    metrics = votes.vote(row, run_dir, found, data, console=console)
+    console.print(table([*(member.metrics for member in found), metrics]))
+    console.print(f"run folder: [bold]{run_dir}[/]")
+    return metrics
+
+
     row: recipe.Experts,
     run_dir: pathlib.Path,
     member: pathlib.Path,
@@ -101,6 +122,29 @@ def attack(
 
 
 def evaluate(
+def compare(
+    runs: list[pathlib.Path],
+    out: pathlib.Path,
+    data_dir: pathlib.Path | None,
+    cache_dir: pathlib.Path | None,
+    repeats: int,
+    console: Console,
+) -> list[dict]:
+    """Compare all that finished runs can be together; print the table, write `out/compare.csv`."""
+    members, stacks = comparison.find_runs(runs)
+    row = members[0].row
+    data = load_data(row, data_dir, cache_dir) if row.data.holdout else None
+    rows = comparison.compare(
+        members, stacks, data, cache_dir=out / "outputs", repeats=repeats, console=console
+    )
+    console.print(comparison.table(rows, console.width))
+    if data is None:
+        console.print(comparison.NOTHING_HELD_OUT)
+    bench.write_csv(rows, out / "compare.csv")
+    console.print(f"written to [bold]{out / 'compare.csv'}[/]")
+    return rows
+
+
     run: pathlib.Path,
     data_dir: pathlib.Path | None,
     cache_dir: pathlib.Path | None,
@@ -109,6 +153,7 @@ def evaluate(
     """Evaluate a finished run again and print what it scores."""
     row = recipe.load(str(run / "recipe.yaml"))
     return evaluation.evaluate(run, load_data(row, data_dir, cache_dir), console=console)
+    evaluation.model_file(run)
 
 
 def quickstart(runs: pathlib.Path, console: Console) -> None:
@@ -146,7 +191,7 @@ def table(results: list[dict]) -> Table:
             metrics["recipe"].rpartition("/")[2],
             *scores,
             f"{metrics['parameters']:,}",
-            str(metrics["epochs"]),
-            f"{metrics['seconds']:.0f}",
+            str(metrics.get("epochs", "–")),
+            f"{metrics['seconds']:.0f}" if "seconds" in metrics else "–",
         )
     return out

@@ -15,7 +15,7 @@ import markupsafe
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import _figures, _plots, _tables
+from experiments import _ensembles, _figures, _plots, _tables
 from experiments._files import atomic, write_text
 from experiments._runs import Run, read_run
 
@@ -29,13 +29,15 @@ def report(
     *,
     title: str | None = None,
     rows: Mapping[str, Mapping[str, Any]] | None = None,
+    comparisons: Sequence[pathlib.Path] = (),
     plots: bool = False,
 ) -> pathlib.Path:
     """Write the page on the runs in `run_dirs` to the file (or into the folder) `out`.
 
     `rows` are the rows of the papers' recipes with their published values, such as
     `{"alphanet/alphanet_v4": {"top1": 47.7, "tolerance": 0.5, "dataset": "tiny_imagenet"}}`; those
-    of the same papers that have no run are listed as not run. `plots` also saves every figure as
+    of the same papers that have no run are listed as not run. `comparisons` are files that
+    `ensemble compare` wrote. `plots` also saves every figure as
     PNG under `<run>/plots/`, and those that compare runs under `plots/` beside the page.
     Raises ValueError that names the file of an incomplete or damaged run folder.
     """
@@ -45,6 +47,7 @@ def report(
         raise ValueError("no run folders given: name at least one finished run")
     labels = _labels(runs)
     compared, figures = _figures.of_runs(runs, labels), [_figures.of_run(run) for run in runs]
+    ensembles = [_ensembles.section(path) for path in comparisons]
     table = _tables.papers(runs, labels, rows or {})
     page = _template().render(
         title=title or _title(runs),
@@ -61,6 +64,10 @@ def report(
         results=_tables.results(runs, labels),
         top=[k for k in (1, 3, 5) if k == 1 or any(k < run.classes for run in runs)],
         best=max(run.metrics["top1"] for run in runs),
+        ensembles=[
+            section | _inline({"figure": section["figure"]}, f"ensembles{number}", "ensembles")
+            for number, section in enumerate(ensembles)
+        ],
         compared=_inline(compared, "all", "all runs"),
         sections=[
             _section(run, f"run{number}", label, drawn)
@@ -93,7 +100,7 @@ def _section(run: Run, key: str, label: str, figures: dict[str, Figure]) -> dict
         "label": label,
         "run": run,
         "facts": _facts(run),
-        "notes": _notes(run),
+        "notes": _notes(run) if run.history else "",
         "figures": _inline(figures, key, label),
         "pairs": [
             (run.names[a], run.names[b], *counts) for a, b, *counts in confused_pairs(run.confusion)
@@ -168,14 +175,27 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         "Recipe": metrics["recipe"],
         "Network": metrics["model"],
         "Augmentation": "own policy" if isinstance(policy, Mapping) else policy or "none",
+        "Rule": recipe.get("rule"),
+        "Weights": recipe.get("weights"),
         "Optimizer": f"{optimizer.get('name', '')} {optimizer.get('learning_rate', '')}".strip(),
         "Batch": recipe.get("batch_size"),
         "Seed": metrics.get("seed"),
-        "Best epoch": f"{metrics.get('best_epoch') or '?'} of {metrics.get('epochs', '?')}",
+        "Best epoch": f"{metrics.get('best_epoch') or '?'} of {metrics.get('epochs', '?')}"
+        if run.history
+        else None,
+        "Adversarial": _adversarial(metrics),
         "Commit": run.environment.get("commit"),
         "Folder": run.path,
     }
     return [(title, str(value)) for title, value in facts.items() if value not in (None, "")]
+
+
+def _adversarial(metrics: Mapping[str, Any]) -> str | None:
+    """Tell what class experts make of adversarial images, beside the run that was attacked."""
+    if "adversarial_validation" not in metrics:
+        return None
+    of = "{adversarial:.1f} % of images learned, {adversarial_validation:.1f} % of others"
+    return f"{of.format(**metrics)}; before {of.format(**metrics['clean'])}"
 
 
 def _notes(run: Run) -> str:
