@@ -65,8 +65,8 @@ class Choice(NamedTuple):
 def find_runs(folders: Sequence[pathlib.Path]) -> tuple[list[Member], list[Member]]:
     """Return the members and the stacks among finished runs, each folder once.
 
-    Votes and experts are left out: the rules are compared on the members. Raises `ValueError` for fewer than two
-    members, members trained on different images, and stacks of members that are not given.
+    Votes and experts are left out: the rules are compared on the members. Raises `ValueError` for
+    fewer than two members, members trained on different images, and stacks of others.
     """
     unique = {pathlib.Path(folder).resolve(): pathlib.Path(folder) for folder in folders}
     runs = [ensemble.read_member(folder) for folder in unique.values()]
