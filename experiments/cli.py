@@ -204,6 +204,7 @@ def report(
     from experiments import report as reports
 
     folders = [found for run in runs for found in _finished(run)]
+    comparisons = sorted({path for run in runs for path in run.rglob("compare.csv")})
     papers = {
         recipe.load(str(folder / "recipe.yaml")).recipe.partition("/")[0] for folder in folders
     }
@@ -224,7 +225,6 @@ def predict(
     top: Annotated[int, typer.Option(help="classes to print")] = 5,
     backend: Backend = None,
 ) -> None:
-    comparisons = sorted({path for run in runs for path in run.rglob("compare.csv")})
     """Print the likeliest classes of images.
 
     Example: python -m experiments predict runs/alphanet/alphastack goldfish.jpg
@@ -256,25 +256,6 @@ def export(
 
     exports.export(run, format, out, images or (), backend=backend, console=console)
 
-
-@ensembles.command("experts")
-def ensemble_experts(
-    recipe_name: Recipe,
-    set_: Set = [],  # noqa: B006
-    data_dir: DataDir = None,
-    cache_dir: CacheDir = None,
-    runs: Runs = pathlib.Path("runs"),
-    run_dir: RunDir = None,
-    backend: Backend = None,
-) -> None:
-    """Attack a finished run, train experts for its classes on what comes of it, let them vote.
-
-    Example: python -m experiments ensemble experts laptop/experts --data-dir ~/data
-    """
-    row = recipe.load(recipe_name, recipe.parse_set(set_))
-    _check_kind(row, "experts", recipe_name)
-    backends.load(backend)
-    from experiments import commands
 
 @ensembles.command("vote")
 def ensemble_vote(
@@ -322,6 +303,25 @@ def ensemble_compare(
     target = out or folders[0].parent / "compare"
     commands.compare(folders, target, data_dir, cache_dir, repeats, console)
 
+
+@ensembles.command("experts")
+def ensemble_experts(
+    recipe_name: Recipe,
+    set_: Set = [],  # noqa: B006
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    runs: Runs = pathlib.Path("runs"),
+    run_dir: RunDir = None,
+    backend: Backend = None,
+) -> None:
+    """Attack a finished run, train experts for its classes on what comes of it, let them vote.
+
+    Example: python -m experiments ensemble experts laptop/experts --data-dir ~/data
+    """
+    row = recipe.load(recipe_name, recipe.parse_set(set_))
+    _check_kind(row, "experts", recipe_name)
+    backends.load(backend)
+    from experiments import commands
 
     member = _member_dir(runs, row, row.member)
     commands.experts(row, run_dir or _run_dir(runs, row), member, data_dir, cache_dir, console)

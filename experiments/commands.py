@@ -13,9 +13,9 @@ from experiments import compare as comparison
 from experiments import evaluate as evaluation
 from experiments import experts as class_experts
 from experiments import train as training
-
 from experiments import vote as votes
 from experiments._files import read_json
+
 
 def load_data(
     row: recipe.Row, data_dir: pathlib.Path | None, cache_dir: pathlib.Path | None
@@ -71,7 +71,6 @@ def stack(
     return metrics
 
 
-def experts(
 def vote(
     row: recipe.Vote,
     run_dir: pathlib.Path,
@@ -90,6 +89,7 @@ def vote(
     return metrics
 
 
+def experts(
     row: recipe.Experts,
     run_dir: pathlib.Path,
     member: pathlib.Path,
@@ -121,7 +121,6 @@ def attack(
     return attacks.make(run, out, spec, load_data(row, data_dir, cache_dir), console=console)
 
 
-def evaluate(
 def compare(
     runs: list[pathlib.Path],
     out: pathlib.Path,
@@ -145,6 +144,7 @@ def compare(
     return rows
 
 
+def evaluate(
     run: pathlib.Path,
     data_dir: pathlib.Path | None,
     cache_dir: pathlib.Path | None,
@@ -152,8 +152,8 @@ def compare(
 ) -> dict:
     """Evaluate a finished run again and print what it scores."""
     row = recipe.load(str(run / "recipe.yaml"))
-    return evaluation.evaluate(run, load_data(row, data_dir, cache_dir), console=console)
     evaluation.model_file(run)
+    return evaluation.evaluate(run, load_data(row, data_dir, cache_dir), console=console)
 
 
 def quickstart(runs: pathlib.Path, console: Console) -> None:
