@@ -95,7 +95,7 @@ def _open_keras(path: pathlib.Path) -> Runner:
 
 
 # Writers that Keras has and we leave out: torch needs torch_xla for a SavedModel, and litert-torch
-# for LiteRT, which fixes the batch size; JAX needs jax2onnx for ONNX, with all that it brings along.
+# for LiteRT, which fixes the batch size; JAX needs jax2onnx for ONNX, with all it brings along.
 FORMATS = {
     "saved_model": Format(
         suffix=".saved_model",

@@ -87,8 +87,7 @@ def told(run: pathlib.Path, format: str, out: pathlib.Path, **options) -> str:
     return console.file.getvalue()
 
 
-@pytest.mark.backend
-@pytest.mark.parametrize("run", ["single", "stack"])
+@pytest.mark.parametrize("run", ["single", pytest.param("stack", marks=pytest.mark.backend)])
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_printed_lines_load_what_answers_as_the_model(format, run, runs, tmp_path):
     import zoo
