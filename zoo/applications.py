@@ -11,7 +11,16 @@ import collections
 import types
 from dataclasses import dataclass
 
-from zoo._blocks import Settings, classify, dense, layers, norm, normalize, variance_scaling
+from zoo._blocks import (
+    Settings,
+    classify,
+    dense,
+    host_objects,
+    layers,
+    norm,
+    normalize,
+    variance_scaling,
+)
 
 # To -1..1.
 SYMMETRIC = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -139,10 +148,9 @@ def build(spec, inputs, classes):
         x = layers.GlobalAveragePooling2D(name="pooled")(x)
         return classify(x, spec, classes)
     x = layers.Flatten(name="flatten")(x)
-    for i, width in enumerate(spec.hidden, start=1):
-        last = i == len(spec.hidden)
-        x = dense(x, width, name=f"fc{i}")
-        x = layers.ReLU(name="pooled" if last else None)(x)
+    for i, units in enumerate(spec.hidden, start=1):
+        x = dense(x, units, name=f"fc{i}")
+        x = layers.ReLU(name="pooled" if i == len(spec.hidden) else None)(x)
     return classify(x, spec, classes)
 
 
@@ -162,7 +170,7 @@ def pretrained(spec) -> dict:
 
 
 def _network(spec, **options):
-    """Build an application, whose layers are named as in a process that builds nothing else."""
+    """Build an application of Keras, drawing its weights with NumPy."""
     import keras
 
     draws = {
@@ -171,6 +179,16 @@ def _network(spec, **options):
     }
     with keras.saving.custom_object_scope(draws):
         network = getattr(keras.applications, spec.network)(**options)
+    _number_anew(network)
+    return network
+
+
+def _number_anew(network):
+    """Name the layers as in a process that builds nothing else.
+
+    Keras numbers those without a name of their own (`conv2d_7`) through all networks of a process,
+    but weights are found by the names of layers.
+    """
     unnamed = []
     for layer in network.layers:
         kind, _, number = layer.name.rpartition("_")
@@ -181,7 +199,6 @@ def _network(spec, **options):
     for _, kind, layer in sorted(unnamed, key=lambda found: found[0]):
         layer.name = f"{kind}_{counts[kind]}" if counts[kind] else kind
         counts[kind] += 1
-    return network
 
 
 def _with_batch_norm(network):
@@ -198,6 +215,7 @@ def _with_batch_norm(network):
             return x
         return layers.ReLU()(norm(x, f"{layer.name}_bn"))
 
-    return keras.models.clone_model(
-        network, input_tensors=network.input, clone_function=clone, call_function=call
-    )
+    with keras.saving.custom_object_scope(host_objects()):
+        return keras.models.clone_model(
+            network, input_tensors=network.input, clone_function=clone, call_function=call
+        )
