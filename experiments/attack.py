@@ -35,7 +35,8 @@ BATCH = 64  # images whose gradient is taken at once
 CHUNK = 512  # images held as float32 at once
 SHOWN, COLUMNS = 12, 6  # images on the sheet, three cells each; cells in a row
 NAME = 18  # letters of a class name that a cell has room for
-KEYS = ("attack", "data", "class_names", "image_shape", "weights")
+# The last one as well: of a file that was cut it is missing.
+KEYS = ("weights", "attack", "data", "class_names", "image_shape", "command")
 FIX = "make it again: python -m experiments attack RUN --out FOLDER"
 
 
@@ -134,6 +135,8 @@ def perturb(
         if spec.method == "fgsm":
             x = augment.fgsm(gradient, clean, labels[part], **options)
         else:
+            # PGD numbers the images of each call from 0: without a seed of its own every chunk
+            # would start from the same points.
             options |= {"step": spec.step, "steps": spec.steps, "seed": spec.seed + start}
             x = augment.pgd(gradient, clean, labels[part], **options)
         # Rounding alone could leave the ball where epsilon is no whole number.
@@ -173,8 +176,8 @@ def check_trainable(folder: pathlib.Path, spec: Data) -> None:
 def read(folder: pathlib.Path, data: Dataset, classes: Sequence[int] | None = None) -> Split:
     """Return a folder's adversarial images with their true classes, memory-mapped.
 
-    With `classes`, only images of these. Raises `ValueError` for a damaged folder, for images that
-    are not like those of `data`, for other classes, and where nothing is left.
+    With `classes`, only images of these. Raises `ValueError` for a damaged folder, for one that was
+    not made of `data`, and where nothing is left.
     """
     folder, content = pathlib.Path(folder), settings(folder)
     if content["class_names"] != list(data.class_names):
@@ -199,8 +202,13 @@ def read(folder: pathlib.Path, data: Dataset, classes: Sequence[int] | None = No
             f"{folder / 'images.npy'} holds {images.dtype} {images.shape}, and rows.npz "
             f"{len(labels)} labels: {FIX}"
         )
-    if len(labels) and not (0 <= labels.min() and labels.max() < len(data.class_names)):
-        raise ValueError(f"{folder / 'rows.npz'} has labels to {labels.max()}: {FIX}")
+    source = getattr(training_part(Data(**content["data"]), data), content["attack"]["split"])
+    found = np.asarray(source.labels)[rows["indices"] % len(source)]
+    if not np.array_equal(found, labels):
+        raise ValueError(
+            f"{folder} was made of other images than those of {data.name} here: give the "
+            "--data-dir of the run that was attacked"
+        )
     split = Split(images.view(np.ndarray), labels)
     if classes is not None:
         split = split.take(np.flatnonzero(np.isin(labels, classes)))

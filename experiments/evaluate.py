@@ -1,7 +1,8 @@
 """What a model predicts on a split, scored, and kept in the run's folder.
 
-A run's folder, written by training, stacking and this module, read by `experiments.report`
-(accuracies in percent, times in seconds, every file written whole or not at all):
+A run's folder, written by training, stacking, votes (those of class experts among them) and this
+module, read by `experiments.report` (accuracies in percent, times in seconds, every file written
+whole or not at all):
 
     recipe.yaml       the resolved row, itself runnable
     environment.json  backend, versions, device, cores, commit, command, date

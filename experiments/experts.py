@@ -80,7 +80,7 @@ def train_experts(
         for number, (classes, extra) in enumerate(zip(blocks, parts, strict=True), start=1):
             console.rule(f"expert {number} of {len(blocks)}: {len(extra):,} adversarial images")
             folder = run_dir / "experts" / f"{number:02}"
-            expert = _recipe(row, clean, run_dir, number, classes)
+            expert = recipe_of(row, clean, run_dir, number, classes)
             metrics = training.train(expert, folder, data, extra=extra, verbose=0)
             console.print(f"top-1 {metrics['top1']:.2f} % of validation")
             experts.append(Member(f"expert {number}", folder, expert, metrics))
@@ -108,6 +108,27 @@ def divide(row: Experts, clean: Member, data: Dataset) -> list[list[int]]:
     return stacking.partition_by_confusion(confusion, row.experts)
 
 
+def recipe_of(
+    row: Experts, clean: Member, run_dir: pathlib.Path, number: int, classes: list[int]
+) -> Train:
+    """Return the recipe of an expert: the clean run's, with the adversarial images."""
+    folder = str(run_dir / SETS["adversarial"])
+    changes = {
+        "recipe": f"{row.recipe}_{number:02}",
+        "title": f"Expert {number} of {row.experts}",
+        "note": "",
+        "seed": row.seed + number,
+        "epochs": row.epochs,
+        "optimizer": row.optimizer or clean.row.optimizer,
+        "adversarial": Adversarial(folder=folder, per_batch=row.per_batch, classes=classes),
+        "expect": None,
+    }
+    if row.start == "clean":
+        weights = str(evaluate.model_file(clean.run))
+        changes["model"] = {**clean.row.model, "weights": weights}
+    return clean.row.model_copy(update=changes)
+
+
 def table(metrics: dict) -> Table:
     """Table of the clean run, the experts and their vote: clean and adversarial accuracy."""
     counts = [metrics["n"], *(metrics[f"{key}_n"] for key in SETS)]
@@ -127,27 +148,6 @@ def _of_validation(spec: Attack, data: Dataset) -> Attack:
     counts = np.bincount(data.validation.labels, minlength=len(data.class_names))
     images = min(spec.images, len(counts) * int(counts.min()))
     return spec.model_copy(update={"split": "validation", "images": images})
-
-
-def _recipe(
-    row: Experts, clean: Member, run_dir: pathlib.Path, number: int, classes: list[int]
-) -> Train:
-    """Return the recipe of an expert: the clean run's, with the adversarial images."""
-    folder = str(run_dir / SETS["adversarial"])
-    changes = {
-        "recipe": f"{row.recipe}_{number:02}",
-        "title": f"Expert {number} of {row.experts}",
-        "note": "",
-        "seed": row.seed + number,
-        "epochs": row.epochs,
-        "optimizer": row.optimizer or clean.row.optimizer,
-        "adversarial": Adversarial(folder=folder, per_batch=row.per_batch, classes=classes),
-        "expect": None,
-    }
-    if row.start == "clean":
-        weights = str(evaluate.model_file(clean.run))
-        changes["model"] = {**clean.row.model, "weights": weights}
-    return clean.row.model_copy(update=changes)
 
 
 def _measure(row: Experts, run_dir: pathlib.Path, runs: list[Member], data: Dataset) -> dict:

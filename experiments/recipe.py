@@ -390,7 +390,8 @@ def _told(error: pydantic.ValidationError, model: type[_Part]) -> list[str]:
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
         hint = _close(field, model.model_fields) if problem["type"] == "extra_forbidden" else ""
-        lines.append(f"  {field}: {problem['msg']}{hint} (got {problem['input']!r})")
+        place = f"{field}: " if field else ""  # empty where fields do not fit each other
+        lines.append(f"  {place}{problem['msg']}{hint} (got {problem['input']!r})")
     return lines
 
 

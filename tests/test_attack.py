@@ -176,6 +176,9 @@ def test_only_what_fits_is_read(attacked, data, tmp_path):
     larger = Split(np.zeros((10, 40, 40, 3), np.uint8), np.arange(10))
     with pytest.raises(ValueError, match=r"\(32, 32, 3\), digits of \(40, 40, 3\)"):
         attack.read(folder, dataclasses.replace(data, train=larger))
+    turned = Split(data.train.images, data.train.labels[::-1].copy())
+    with pytest.raises(ValueError, match="made of other images than those of digits"):
+        attack.read(folder, dataclasses.replace(data, train=turned))
     with pytest.raises(ValueError, match="10 classes, digits 9"):
         attack.read(folder, dataclasses.replace(data, class_names=data.class_names[:9]))
 
@@ -317,6 +320,18 @@ def test_what_is_confused_is_seen_on_held_out_images(experts, clean, data, monke
     assert len(asked) == 1 and np.array_equal(asked[0], data.holdout(0.2)[1].images)
 
 
+def test_experts_begin_with_the_clean_weights_or_with_the_recipe_alone(clean, tmp_path):
+    from experiments import experts as class_experts
+
+    for start, given in (("clean", {"weights": str(clean / "model.keras")}), ("fresh", {})):
+        row = _row(tmp_path, EXPERTS, start=start, optimizer={"name": "sgd"})
+        found = class_experts.find_clean(row, clean)
+        expert = class_experts.recipe_of(row, found, tmp_path, 2, [1, 4])
+        assert expert.model == CLEAN["model"] | given
+        assert (expert.seed, expert.epochs, expert.optimizer.name) == (9, 1, "sgd")
+        assert expert.data == found.row.data and expert.adversarial.per_batch == 4
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -345,11 +360,15 @@ def test_a_row_of_experts_that_does_not_fit_says_why(changes, told, tmp_path):
         _row(tmp_path, EXPERTS, **changes)
 
 
-def test_rows_ask_for_weights_that_there_are():
+@pytest.mark.parametrize("paper", recipe.papers())
+def test_rows_ask_for_weights_and_members_that_there_are(paper):
     import zoo
 
-    for row in recipe.rows("ghost_ensembles").values():
+    rows = recipe.rows(paper)
+    for row in rows.values():
         if row.kind == "train" and "weights" in row.model:
             assert row.model["weights"] in zoo.info(row.model["name"]).weights, row.recipe
         if row.kind == "experts":
-            assert recipe.load(f"ghost_ensembles/{row.member}").data == row.data
+            assert rows[row.member].kind == "train" and rows[row.member].data == row.data
+        if row.kind in ("vote", "stack"):
+            assert len({rows[member].data.model_dump_json() for member in row.members}) == 1
