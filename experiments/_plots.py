@@ -74,13 +74,22 @@ def _figure(width: float, height: float, title: str) -> Figure:
 
 
 @matplotlib.rc_context(STYLE)
-def curves(lines: Sequence[Curve], title: str, steps: Sequence[tuple[float, float]] = ()) -> Figure:
-    """Plot values by epoch; `steps` are (epoch, new learning rate), marked by dotted verticals."""
+def curves(
+    lines: Sequence[Curve],
+    title: str,
+    steps: Sequence[tuple[float, float]] = (),
+    xlabel: str = "epoch",
+    spikes: bool = True,
+) -> Figure:
+    """Plot values by epoch; `steps` are (epoch, new learning rate), marked by dotted verticals.
+
+    Where values spike, the scale is logarithmic, unless `spikes` is false.
+    """
     # About 6 units a letter, 40 for the stroke; what is longer than a line is cut at its end.
     columns = int(np.clip(WIDTH // (6 * max(len(line.name) for line in lines) + 40), 1, 3))
     legend_rows = -(-len(lines) // columns)
     figure = _figure(WIDTH, 225 + 18 * legend_rows, title)
-    axes = figure.add_subplot(xlabel="epoch")
+    axes = figure.add_subplot(xlabel=xlabel)
     axes.grid(axis="y")
     for line in lines:
         few = len(line.epochs) < 4
@@ -91,7 +100,7 @@ def curves(lines: Sequence[Curve], title: str, steps: Sequence[tuple[float, floa
     values = np.concatenate([line.values for line in lines])
     values = values[np.isfinite(values)]
     # One early spike of the validation loss would flatten everything else.
-    if values.size and values.min() > 0 and values.max() > 8 * np.median(values):
+    if spikes and values.size and values.min() > 0 and values.max() > 8 * np.median(values):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(ScalarFormatter())
         figure.suptitle(f"{title}, logarithmic")

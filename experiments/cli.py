@@ -176,19 +176,38 @@ def stack(
 
 @app.command()
 def evaluate(
-    run: Run,
+    runs: Annotated[list[pathlib.Path], typer.Argument(help="finished runs' folders")],
+    robust: Annotated[
+        bool, typer.Option("--robust", help="under attacks and corruptions; several runs also vote")
+    ] = False,
+    epsilons: Annotated[
+        str, typer.Option(help="grey levels of the attacks, as 1,2,4,8")
+    ] = "1,2,4,8",
+    limit: Annotated[int | None, typer.Option(help="images for --robust  [default: all]")] = None,
+    out: Annotated[
+        pathlib.Path | None, typer.Option(help="folder of the card  [default: the only run's]")
+    ] = None,
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
     backend: Backend = None,
 ) -> None:
-    """Evaluate a finished run again on its data set's validation images.
+    """Evaluate finished runs again on their data set's validation images.
 
     Example: python -m experiments evaluate runs/alphanet/alphanet_v4 --data-dir ~/data
+
+    Example: python -m experiments evaluate RUN RUN --robust --out runs/robust --data-dir ~/data
     """
+    if robust and out is None and len(runs) > 1:
+        raise ValueError("--robust on several runs makes one card: give its folder with --out")
     backends.load(backend)
     from experiments import commands
 
-    commands.evaluate(run, data_dir, cache_dir, console)
+    if robust:
+        steps = commands.numbers("--epsilons", epsilons)
+        commands.robust(runs, out or runs[0], data_dir, cache_dir, console, steps, limit)
+        return
+    for run in runs:
+        commands.evaluate(run, data_dir, cache_dir, console)
 
 
 @app.command()
@@ -204,7 +223,10 @@ def report(
     from experiments import report as reports
 
     folders = [found for run in runs for found in _finished(run)]
-    comparisons = sorted({path for run in runs for path in run.rglob("compare.csv")})
+    comparisons, cards = (
+        sorted({path for run in runs for path in run.rglob(f"{name}.csv")})
+        for name in ("compare", "robustness")
+    )
     papers = {
         recipe.load(str(folder / "recipe.yaml")).recipe.partition("/")[0] for folder in folders
     }
@@ -214,7 +236,7 @@ def report(
         for row in recipe.rows(paper).values()
         if row.expect
     }
-    options = {"rows": rows, "comparisons": comparisons, "plots": plots}
+    options = {"rows": rows, "comparisons": comparisons, "cards": cards, "plots": plots}
     console.print(f"wrote [bold]{reports.report(folders, out, **options)}[/]")
 
 

@@ -12,6 +12,7 @@ from experiments import bench, datasets, ensemble, recipe, report
 from experiments import compare as comparison
 from experiments import evaluate as evaluation
 from experiments import experts as class_experts
+from experiments import robust as robustness
 from experiments import train as training
 from experiments import vote as votes
 from experiments._files import read_json
@@ -154,6 +155,41 @@ def evaluate(
     row = recipe.load(str(run / "recipe.yaml"))
     evaluation.model_file(run)
     return evaluation.evaluate(run, load_data(row, data_dir, cache_dir), console=console)
+
+
+def robust(
+    runs: list[pathlib.Path],
+    out: pathlib.Path,
+    data_dir: pathlib.Path | None,
+    cache_dir: pathlib.Path | None,
+    console: Console,
+    epsilons: list[float],
+    limit: int | None,
+) -> list[dict]:
+    """Measure finished runs, which must share their data, under attacks and corruptions."""
+    rows = [recipe.load(str(run / "recipe.yaml")) for run in runs]
+    for run, row in zip(runs, rows, strict=True):
+        wanted, given = rows[0].data, row.data
+        if (given.name, given.size, given.resample) != (wanted.name, wanted.size, wanted.resample):
+            raise ValueError(f"{run} is for {given!r}, {runs[0]} for {wanted!r}: they cannot vote")
+    labels = [row.name for row in rows]
+    labels = labels if len(set(labels)) == len(labels) else [str(run) for run in runs]
+    models = {
+        label: zoo.load(evaluation.model_file(run)) for label, run in zip(labels, runs, strict=True)
+    }
+    data = load_data(rows[0], data_dir, cache_dir)
+    for run in runs:
+        known = read_json(run / "dataset.json")["class_names"]
+        evaluation.check_classes(known, data.class_names, f"{run} and {data.name}")
+    return robustness.measure(models, data, out, epsilons=epsilons, limit=limit, console=console)
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """Read numbers with commas between them."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option} {text!r}: give numbers, as 1,2,4,8") from None
 
 
 def quickstart(runs: pathlib.Path, console: Console) -> None:

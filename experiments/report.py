@@ -15,7 +15,7 @@ import markupsafe
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import _ensembles, _figures, _plots, _tables
+from experiments import _ensembles, _figures, _plots, _robustness, _tables
 from experiments._files import atomic, write_text
 from experiments._runs import Run, read_run
 
@@ -30,6 +30,7 @@ def report(
     title: str | None = None,
     rows: Mapping[str, Mapping[str, Any]] | None = None,
     comparisons: Sequence[pathlib.Path] = (),
+    cards: Sequence[pathlib.Path] = (),
     plots: bool = False,
 ) -> pathlib.Path:
     """Write the page on the runs in `run_dirs` to the file (or into the folder) `out`.
@@ -37,8 +38,8 @@ def report(
     `rows` are the rows of the papers' recipes with their published values, such as
     `{"alphanet/alphanet_v4": {"top1": 47.7, "tolerance": 0.5, "dataset": "tiny_imagenet"}}`; those
     of the same papers that have no run are listed as not run. `comparisons` are files that
-    `ensemble compare` wrote. `plots` also saves every figure as
-    PNG under `<run>/plots/`, and those that compare runs under `plots/` beside the page.
+    `ensemble compare` wrote, `cards` those of `evaluate --robust`. `plots` also saves every figure
+    as PNG under `<run>/plots/`, and those that compare runs under `plots/` beside the page.
     Raises ValueError that names the file of an incomplete or damaged run folder.
     """
     folders = {pathlib.Path(folder).resolve(): folder for folder in run_dirs}
@@ -48,6 +49,7 @@ def report(
     labels = _labels(runs)
     compared, figures = _figures.of_runs(runs, labels), [_figures.of_run(run) for run in runs]
     ensembles = [_ensembles.section(path) for path in comparisons]
+    robustness = [_robustness.section(path) for path in cards]
     table = _tables.papers(runs, labels, rows or {})
     page = _template().render(
         title=title or _title(runs),
@@ -67,6 +69,10 @@ def report(
         ensembles=[
             section | _inline({"figure": section["figure"]}, f"ensembles{number}", "ensembles")
             for number, section in enumerate(ensembles)
+        ],
+        robustness=[
+            section | _inline({"figure": section["figure"]}, f"robustness{number}", "robustness")
+            for number, section in enumerate(robustness)
         ],
         compared=_inline(compared, "all", "all runs"),
         sections=[

@@ -20,7 +20,7 @@ from rich.table import Table
 
 import augment
 import stacking
-from experiments import bench, evaluate
+from experiments import _robustness, bench, evaluate
 from experiments.datasets import Dataset, Split
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ SEVERITIES = (1, 2, 3, 4, 5)
 PGD_STEPS = 10
 VOTES = ("mean", "mode")
 BATCH = 64
-FILE = "robustness.csv"
 
 
 def measure(
@@ -48,7 +47,7 @@ def measure(
 
     Returns one row for each model and measure, with top1 in percent and its strength: grey levels
     of an attack, severity of a corruption, 0 for clean images. Writes them to `robustness.csv` in
-    the folder `out` and prints the card. `limit` takes that many images, drawn by the seed.
+    the folder `out` and prints it as a table. `limit` takes that many images, drawn by the seed.
     Raises ValueError for numbers and models that do not fit, before anything runs.
     """
     _check(models, epsilons, limit)
@@ -75,29 +74,28 @@ def measure(
         | {"top1": top1}
         for (name, what, strength), top1 in scores.items()
     ]
-    path = pathlib.Path(out) / FILE
+    path = pathlib.Path(out) / _robustness.FILE
     bench.write_csv(rows, path)
-    console.print(card(rows))
+    console.print(table(rows))
     console.print(f"written to [bold]{path}[/]", soft_wrap=True)
     return rows
 
 
-def card(rows: Sequence[dict]) -> Table:
+def table(rows: Sequence[dict]) -> Table:
     """Table of models by measure, top-1 in percent; of a corruption the mean over severities."""
-    names = list(dict.fromkeys(row["model"] for row in rows))
-    by_measure: dict[str, dict[str, list[float]]] = {}
-    for row in rows:
-        attack = row["measure"] in ("fgsm", "pgd")
-        label = f"{row['measure']} {row['strength']:g}" if attack else row["measure"]
-        by_measure.setdefault(label, {}).setdefault(row["model"], []).append(row["top1"])
+    card = _robustness.Card(rows)
     caption = "attacks: grey levels of epsilon; corruptions: mean over severities"
-    table = Table(title=f"top-1 %, n = {rows[0]['n']:,}", caption=caption, box=box.SIMPLE_HEAD)
-    table.add_column("measure", no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right")
-    for label, values in by_measure.items():
-        table.add_row(label, *(f"{np.mean(values[name]):.1f}" for name in names))
-    return table
+    found = Table(title=f"top-1 %, n = {card.n:,}", caption=caption, box=box.SIMPLE_HEAD)
+    found.add_column("measure", no_wrap=True)
+    for model in card.models:
+        found.add_column(model, justify="right")
+    found.add_row("clean", *(f"{card.clean(m):.1f}" for m in card.models))
+    for attack, epsilon in card.attacks:
+        values = (f"{card.attacked(m, attack, epsilon):.1f}" for m in card.models)
+        found.add_row(f"{attack} {epsilon:g}", *values)
+    for kind in card.corruptions:
+        found.add_row(kind, *(f"{card.corrupted(m, kind):.1f}" for m in card.models))
+    return found
 
 
 def _attacks(

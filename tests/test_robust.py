@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 import augment
-from experiments import evaluate, robust
+from experiments import _robustness, evaluate, robust
 from experiments.datasets import Dataset, Split
 
 CLASSES, SIDE = 3, 16
@@ -60,7 +60,7 @@ def test_every_model_and_vote_has_every_measure(card):
     wanted |= {(kind, float(severity)) for kind in CORRUPTIONS for severity in range(1, 6)}
     for model in ("one", "two", "vote: mean", "vote: mode"):
         assert scores(rows, model).keys() == wanted
-    with open(out / robust.FILE) as file:
+    with open(out / _robustness.FILE) as file:
         written = list(csv.DictReader(file))
     assert [(row["model"], float(row["top1"])) for row in written] == [
         (row["model"], row["top1"]) for row in rows
@@ -93,6 +93,28 @@ def test_a_limit_draws_images_by_the_seed(data, tmp_path):
     assert {row["n"] for row in first} == {12}
     assert first == again
     assert not any(row["model"].startswith("vote") for row in first)
+
+
+def test_the_report_reads_the_card(card):
+    _, out, rows = card
+    section = _robustness.section(out / _robustness.FILE)
+    read, found = section["card"], scores(rows, "two")
+    assert (read.n, read.models) == (60, ["one", "two", "vote: mean", "vote: mode"])
+    assert read.clean("two") == found["clean", 0.0]
+    assert read.attacked("two", "pgd", 8.0) == found["pgd", 8.0]
+    severities = [found["jpeg", float(severity)] for severity in range(1, 6)]
+    assert read.corrupted("two", "jpeg") == pytest.approx(np.mean(severities))
+    axes = section["figure"].axes[0]
+    assert len(axes.lines) == 8  # FGSM and PGD of four
+    assert axes.lines[0].get_ydata().tolist() == [
+        scores(rows, "one")[key] for key in (("clean", 0.0), ("fgsm", 8.0), ("fgsm", 60.0))
+    ]
+
+
+def test_a_damaged_card_is_named(tmp_path):
+    (tmp_path / "robustness.csv").write_text("model,measure\none,clean\n")
+    with pytest.raises(ValueError, match=r"robustness.csv cannot be used \(no n, strength, top1\)"):
+        _robustness.read(tmp_path / "robustness.csv")
 
 
 @pytest.mark.parametrize(
