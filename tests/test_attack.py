@@ -277,8 +277,8 @@ def test_experts_divide_the_classes_and_vote(experts, clean, data):
     assert metrics["adversarial"] > metrics["clean"]["adversarial"]
 
 
-def test_the_experts_run_is_a_run_without_a_model(experts, data):
-    from experiments import evaluate
+def test_the_experts_run_is_a_run_without_a_model(experts, data, tmp_path):
+    from experiments import evaluate, report
     from experiments._runs import read_run
 
     run, _, metrics = experts
@@ -288,6 +288,8 @@ def test_the_experts_run_is_a_run_without_a_model(experts, data):
         assert metrics["top1"] == 100 * np.mean(kept["probs"].argmax(axis=1) == kept["labels"])
     with pytest.raises(ValueError, match="has no model"):
         evaluate.model_file(run)
+    page = report.report([run], tmp_path / "report.html").read_text()
+    assert f"{metrics['adversarial']:.1f} % of images learned" in page
 
 
 def test_finished_experts_are_not_repeated(experts, clean):
