@@ -118,5 +118,5 @@ def _kinds(model: zoo.ModelInfo) -> list[str]:
 
 
 def _range(values: list[float]) -> str:
-    ends = dict.fromkeys(f"{value:,.1f}" for value in (min(values), max(values)))
-    return " to ".join(ends)
+    ends = (f"{v:,.1f}" if v >= 1 else f"{v:.2g}" for v in (min(values), max(values)))
+    return " to ".join(dict.fromkeys(ends))
