@@ -24,10 +24,9 @@ def is_model(name):
 
 def create_model(name):
     classifier = torch.nn.Linear(3, {zoo.info(NAME).classes})
-    model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), classifier)
     rest = {zoo.info(NAME).parameters} - sum(p.numel() for p in classifier.parameters())
-    model.unused = torch.nn.ParameterList([torch.nn.Parameter(torch.zeros(rest))])
-    return model
+    classifier.unused = torch.nn.Parameter(torch.zeros(rest))
+    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), classifier)
 """
 
 
