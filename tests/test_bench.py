@@ -13,7 +13,7 @@ import zoo
 from experiments.bench import _worker, models
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-NAME = "alphanet_v1"
+NAME = "simplenet_cifar_310k"
 
 # A library whose network has as many parameters as ours, which is all that makes it a reference.
 TIMM = f"""

@@ -479,9 +479,9 @@ def _cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 def test_every_command_has_an_example():
-    from experiments.cli import app
+    from experiments.cli import app, bench
 
-    for command in app.registered_commands:
+    for command in app.registered_commands + bench.registered_commands:
         assert "Example: python -m experiments" in command.callback.__doc__
 
 
