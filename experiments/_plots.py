@@ -145,17 +145,17 @@ class Point(NamedTuple):
 
 @matplotlib.rc_context(STYLE)
 def points(found: Sequence[Point], title: str, xlabel: str) -> Figure:
-    """Plot points with their names beside them; costs that span a decade are logarithmic."""
+    """Plot points with their names beside them; costs far apart are logarithmic."""
     figure = _figure(WIDTH, 330, title)
     axes = figure.add_subplot(xlabel=xlabel)
     axes.grid(axis="y")
-    axes.margins(0.09)
+    axes.margins(x=0.18, y=0.09)  # a short name fits beside the outermost points
     for number, kind in enumerate(dict.fromkeys(point.kind for point in found)):
         own = [(point.x, point.y) for point in found if point.kind == kind]
         style = {"color": HUES[number % len(HUES)], "marker": MARKERS[number % len(MARKERS)]}
         axes.plot(*zip(*own, strict=True), linestyle="", label=kind, **style)
     costs = [point.x for point in found]
-    if max(costs) > 10 * min(costs) > 0:
+    if max(costs) > 30 * min(costs) > 0:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(ScalarFormatter())
     figure.legend(loc="outside lower left", ncols=3, handlelength=1)
@@ -169,14 +169,16 @@ def _name(axes, found: Sequence[Point]) -> None:
     scale = 72 / axes.figure.dpi
     places = axes.transData.transform([(point.x, point.y) for point in found]) * scale
     area = axes.bbox.extents * scale
+    middle, last = (area[0] + area[2]) / 2, places[:, 0].max()
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
     for number in np.argsort(-places[:, 1], kind="stable"):
         (x, y), name = places[number], found[number].name
         width = LETTER * len(name)
+        sides = (x + 8, x - 8 - width)
         free = [
             (left, shift)
             for shift in sorted(range(-120, 121, 4), key=abs)
-            for left in (x + 8, x - 8 - width)
+            for left in (sides if x < middle or x == last else sides[::-1])
             if area[0] <= left and left + width <= area[2]
             if not any(
                 _overlap((left, y + shift - 6, left + width, y + shift + 6), t) for t in taken
@@ -185,7 +187,7 @@ def _name(axes, found: Sequence[Point]) -> None:
         left, shift = free[0] if free else (x + 8, 0)
         taken.append((left, y + shift - 6, left + width, y + shift + 6))
         right = left < x
-        line = {"arrowstyle": "-", "color": INK, "alpha": 0.4, "linewidth": 0.7, "shrinkB": 4}
+        line = {"arrowstyle": "-", "color": INK, "alpha": 0.4, "linewidth": 0.7}
         text = axes.annotate(
             name,
             (found[number].x, found[number].y),
@@ -194,7 +196,7 @@ def _name(axes, found: Sequence[Point]) -> None:
             ha="right" if right else "left",
             va="center",
             size=10,
-            arrowprops=line | {"shrinkA": 0} if abs(shift) > 8 else None,
+            arrowprops=line | {"relpos": (float(right), 0.5)} if abs(shift) > 8 else None,
         )
         text.set_in_layout(False)
 

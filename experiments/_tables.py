@@ -120,15 +120,18 @@ def results(runs: Sequence[Run], labels: Sequence[str]) -> list[dict[str, Any]]:
     """Return one line per run; members of a stack without a run of their own come before it."""
     member_of, folders = {}, {run.folder for run in runs}
     for run, label in zip(runs, labels, strict=True):
-        member_of |= dict.fromkeys(map(_member_folder, _members(run)), label)
+        for member in _members(run):
+            member_of.setdefault(_member_folder(member), []).append(label)
     lines = []
     for run, label in zip(runs, labels, strict=True):
         members = _members(run)
         for member in members:
             if _member_folder(member) not in folders:
-                note = f"member of {label}, its run is not in this report"
+                ensembles = ", ".join(member_of[_member_folder(member)])
+                note = f"member of {ensembles}, its run is not in this report"
                 lines.append({"label": member["name"], "note": note, "metrics": member})
-        note = f"member of {member_of[run.folder]}" if run.folder in member_of else ""
+                folders.add(_member_folder(member))  # told once, of however many ensembles
+        note = f"member of {', '.join(member_of[run.folder])}" if run.folder in member_of else ""
         if members:
             gain = run.metrics["top1"] - max(member["top1"] for member in members)
             side = "above" if gain >= 0 else "below"

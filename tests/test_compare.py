@@ -376,6 +376,7 @@ def test_a_report_shows_votes_and_comparisons(runs, voted, tmp_path):
     _run("report", str(folder), "--out", str(tmp_path / "page.html"))
     page = (tmp_path / "page.html").read_text()
     assert '<h2 id="ensembles">' in page and "vote of 3, " in page
+    assert page.count("member of stack, vote") == 3
     section = page.split('<h2 id="ensembles">')[1].split("</section>")[0]
     assert section.count("greedy selection") == 2  # in the table and in the figure
     assert section.count("meaningless class mean") == 1
