@@ -311,10 +311,14 @@ def ensemble_compare(
     ] = None,
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
-    repeats: Annotated[int, typer.Option(help="turns of each timed model; 0: no times")] = 10,
+    repeats: Annotated[
+        int, typer.Option(min=0, help="turns of each timed model; 0: no times")
+    ] = 10,
     backend: Backend = None,
 ) -> None:
     """Compare every vote of trained members, and the stacks among the runs: accuracy and cost.
+
+    All trained runs given are members; runs of votes and of class experts are left out.
 
     Example: python -m experiments ensemble compare runs/laptop --data-dir ~/data
     """

@@ -70,6 +70,12 @@ def find_members(row: Stack | Vote, folders: list[pathlib.Path]) -> list[Member]
                 f"{row.recipe}: the members saw every training image, so none is left to fit "
                 "weights on; train them with --set data.holdout=0.1, or vote with weights=none"
             )
+        for member in found:
+            if row.weights != "none" and member.row.kind != "train":
+                raise ValueError(
+                    f"{member.run} is a {member.row.kind}, which was fitted on images that its "
+                    "members held out, so none is left to fit weights on: vote with weights=none"
+                )
         return found
     if row.fit_on == "held_out" and not data.holdout:
         raise ValueError(

@@ -358,10 +358,15 @@ def test_a_command_names_the_one_for_rows_of_another_kind(tmp_path):
         _run("ensemble", "vote", "quickstart/member_a")
 
 
-def test_weights_need_images_that_the_members_held_out(digits, tmp_path):
+def test_weights_need_images_that_the_members_held_out(runs, digits, tmp_path):
     member = write_member(tmp_path / "m0", digits, "m0", data={"name": "digits"})
     path = _vote_recipe(tmp_path, [member], rule="weighted_mode", weights="boosted")
     with pytest.raises(ValueError, match="data.holdout=0.1, or vote with weights=none"):
+        _run("ensemble", "vote", str(path), "--run-dir", str(tmp_path / "vote"))
+    path = _vote_recipe(
+        tmp_path, [runs / "m0", runs / "stack"], rule="weighted_mode", weights="boosted"
+    )
+    with pytest.raises(ValueError, match="stack is a stack, which was fitted on images"):
         _run("ensemble", "vote", str(path), "--run-dir", str(tmp_path / "vote"))
     assert not (tmp_path / "vote").exists()
 
