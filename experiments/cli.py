@@ -45,21 +45,21 @@ DataDir = Annotated[
     pathlib.Path | None, typer.Option(help="the data set's folder or archive, or its parent")
 ]
 CacheDir = Annotated[
-    pathlib.Path | None, typer.Option(help="decoded images  [default: ~/.cache/smallzoo]")
+    pathlib.Path | None, typer.Option(help="decoded images (default: ~/.cache/smallzoo)")
 ]
 Runs = Annotated[pathlib.Path, typer.Option(help="folder that holds the run folders")]
 RunDir = Annotated[
-    pathlib.Path | None, typer.Option(help="this run's folder  [default: RUNS/PAPER/ROW]")
+    pathlib.Path | None, typer.Option(help="this run's folder (default: RUNS/PAPER/ROW)")
 ]
 Run = Annotated[pathlib.Path, typer.Argument(help="a finished run's folder")]
 Members = Annotated[
     list[pathlib.Path] | None,
-    typer.Argument(help="finished runs  [default: the recipe's members under RUNS]"),
+    typer.Argument(help="finished runs (default: the recipe's members under RUNS)"),
 ]
 Csv = Annotated[pathlib.Path | None, typer.Option(help="CSV file to write")]
 Repeats = Annotated[int, typer.Option(help="turns of each case")]
 Backend = Annotated[
-    str | None, typer.Option(help="tensorflow, jax or torch  [default: KERAS_BACKEND]")
+    str | None, typer.Option(help="tensorflow, jax or torch (default: KERAS_BACKEND)")
 ]
 
 
@@ -183,9 +183,9 @@ def evaluate(
     epsilons: Annotated[
         str, typer.Option(help="grey levels of the attacks, as 1,2,4,8")
     ] = "1,2,4,8",
-    limit: Annotated[int | None, typer.Option(help="images for --robust  [default: all]")] = None,
+    limit: Annotated[int | None, typer.Option(help="images for --robust (default: all)")] = None,
     out: Annotated[
-        pathlib.Path | None, typer.Option(help="folder of the card  [default: the only run's]")
+        pathlib.Path | None, typer.Option(help="folder of the card (default: the only run's)")
     ] = None,
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
@@ -262,11 +262,11 @@ def export(
     run: Annotated[pathlib.Path, typer.Argument(help="a finished run's folder or .keras file")],
     format: Annotated[str, typer.Option(help="saved_model, onnx, litert or keras")],
     out: Annotated[
-        pathlib.Path | None, typer.Option(help="artifact to write  [default: beside the model]")
+        pathlib.Path | None, typer.Option(help="artifact to write (default: beside the model)")
     ] = None,
     images: Annotated[
         list[pathlib.Path] | None,
-        typer.Option(help="image file to check on, repeatable  [default: images the run keeps]"),
+        typer.Option(help="image file to check on, repeatable (default: images the run keeps)"),
     ] = None,
     backend: Backend = None,
 ) -> None:
@@ -307,7 +307,7 @@ def ensemble_vote(
 def ensemble_compare(
     runs: Annotated[list[pathlib.Path], typer.Argument(help="run folders, or folders of them")],
     out: Annotated[
-        pathlib.Path | None, typer.Option(help="folder  [default: compare, beside the first run]")
+        pathlib.Path | None, typer.Option(help="folder (default: compare, beside the first run)")
     ] = None,
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
@@ -360,16 +360,16 @@ def attack(
     method: Annotated[str, typer.Option(help="fgsm, or pgd, which takes steps")] = "fgsm",
     epsilon: Annotated[float, typer.Option(help="most that a pixel changes, grey levels")] = 8,
     step: Annotated[
-        float | None, typer.Option(help="grey levels of a step  [default: EPSILON / 4]")
+        float | None, typer.Option(help="grey levels of a step (default: EPSILON / 4)")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="steps  [default: 10]")] = None,
+    steps: Annotated[int | None, typer.Option(help="steps (default: 10)")] = None,
     targeted: Annotated[
         bool, typer.Option("--targeted/--untargeted", help="aim at a class, or away from the true")
     ] = True,
     split: Annotated[str, typer.Option(help="train or validation")] = "train",
     seed: Annotated[int, typer.Option(help="of the choice of images and targets")] = 0,
     out: Annotated[
-        pathlib.Path | None, typer.Option(help="folder to write  [default: RUN/attack]")
+        pathlib.Path | None, typer.Option(help="folder to write (default: RUN/attack)")
     ] = None,
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
@@ -440,7 +440,7 @@ def bench_members(
 def bench_models(
     names: Annotated[
         list[str] | None,
-        typer.Option(help="networks or wildcards, comma-separated  [default: eight kinds]"),
+        typer.Option(help="networks or wildcards, comma-separated (default: eight kinds)"),
     ] = None,
     batch: Annotated[int, typer.Option(help="images in a batch")] = 32,
     size: Annotated[int, typer.Option(help="height and width in pixels")] = 64,
