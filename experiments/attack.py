@@ -68,7 +68,7 @@ def make(
     indices, targets = choose(split.labels, spec, data.class_names)
     labels = np.asarray(split.labels)[indices]
     clean = split.batch(indices)
-    perturbed = perturb(model, clean, labels, targets, spec)
+    perturbed = perturb(model, clean, labels, targets, spec, console)
     probs = [evaluate.predict_probs(model, images) for images in (clean, perturbed)]
     said = [p.argmax(axis=1) for p in probs]
     found = environment()
@@ -122,13 +122,22 @@ def choose(
 
 
 def perturb(
-    model: keras.Model, images: np.ndarray, labels: np.ndarray, targets: np.ndarray, spec: Attack
+    model: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    targets: np.ndarray,
+    spec: Attack,
+    console: Console | None = None,
 ) -> np.ndarray:
-    """Return the images (n, h, w, c) attacked as `spec` says, uint8, none further than epsilon."""
+    """Return the images (n, h, w, c) attacked as `spec` says, uint8, none further than epsilon.
+
+    Progress is shown on `console`.
+    """
     gradient = augment.Gradient(model, batch_size=BATCH)
     furthest = np.floor(spec.epsilon)
     attacked = np.empty(images.shape, np.uint8)
-    for start in track(range(0, len(images), CHUNK), "perturbing", transient=True):
+    chunks = range(0, len(images), CHUNK)
+    for start in track(chunks, "perturbing", console=console, transient=True):
         part = slice(start, start + CHUNK)
         clean = images[part].astype(np.float32)
         options = {"epsilon": spec.epsilon, "targets": targets[part] if spec.targeted else None}
