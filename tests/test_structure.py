@@ -20,7 +20,7 @@ BACKEND_FILES = {
     "experiments/bench/_worker.py",
     "experiments/feed.py",
     "experiments/distribute.py",
-    "zoo/_grouped.py",
+    "zoo/_kernels.py",
     "zoo/_weights.py",
 }
 # Our packages that a package may import, itself left out.

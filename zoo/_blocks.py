@@ -6,7 +6,7 @@ import importlib
 import math
 from typing import ClassVar
 
-from zoo import _grouped
+from zoo import _kernels
 
 
 class _Lazy:
@@ -98,7 +98,7 @@ def conv(x, filters: int, kernel: int, stride: int = 1, *, name: str, **options)
     uniform = variance_scaling(1 / 3, "fan_in", "uniform")
     options = {"use_bias": False, "kernel_initializer": uniform, **options}
     x, padding = _padded(x, kernel, stride)
-    make = layers.Conv2D if options.get("groups", 1) == 1 else _grouped.conv2d()
+    make = layers.Conv2D if options.get("groups", 1) == 1 else _kernels.conv2d()
     layer = make(filters, kernel, stride, padding, name=layer_name(name), **options)
     return layer(x)
 
@@ -138,7 +138,7 @@ def _padded(x, kernel: int, stride: int) -> tuple:
 def norm(x, name: str, **options):
     """Normalize the batch, with PyTorch's constants unless others are given."""
     options = {"momentum": 0.9, "epsilon": 1e-5, **options}
-    return layers.BatchNormalization(name=layer_name(name), **options)(x)
+    return _kernels.batch_normalization()(name=layer_name(name), **options)(x)
 
 
 def dense(x, width: int, *, name: str, **options):
@@ -200,4 +200,8 @@ def host_objects() -> dict:
                 draw /= 0.87962566103423978
             return keras.ops.convert_to_tensor(deviation * draw, dtype)
 
-    return {"VarianceScaling": VarianceScaling, "Conv2D": _grouped.conv2d()}
+    return {
+        "VarianceScaling": VarianceScaling,
+        "Conv2D": _kernels.conv2d(),
+        "BatchNormalization": _kernels.batch_normalization(),
+    }

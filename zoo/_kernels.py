@@ -1,0 +1,97 @@
+"""Layers of Keras on TensorFlow's own kernels, where Keras 3.15 takes slower ways around them.
+
+They compute the same, and saved models name and load as Keras' own layers.
+"""
+
+import functools
+
+
+@functools.cache
+def conv2d() -> type:
+    """Return `keras.layers.Conv2D`, with TensorFlow's own grouped kernels where it has them.
+
+    Keras has XLA compile every grouped convolution, because TensorFlow on a CPU once had none; on
+    a CPU the gradient that XLA makes is slower by orders of magnitude. TensorFlow with oneDNN has
+    had them since, gradients too.
+    """
+    import keras
+
+    class Conv2D(keras.layers.Conv2D):
+        __module__ = "keras.layers"
+
+        def convolution_op(self, inputs, kernel):
+            if (
+                self.groups == 1
+                or self.data_format != "channels_last"
+                or keras.backend.backend() != "tensorflow"
+                or not _trains(keras.backend.standardize_dtype(inputs.dtype))
+            ):
+                return super().convolution_op(inputs, kernel)
+            import tensorflow as tf
+
+            return tf.nn.conv2d(
+                inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate
+            )
+
+    return Conv2D
+
+
+@functools.cache
+def batch_normalization() -> type:
+    """Return `keras.layers.BatchNormalization`, in training as one kernel of TensorFlow.
+
+    Keras composes it of moments, differences and products, each a pass over the maps.
+    """
+    import keras
+
+    class BatchNormalization(keras.layers.BatchNormalization):
+        __module__ = "keras.layers"
+
+        def call(self, inputs, training=None, mask=None):
+            if (
+                not (training and self.trainable)
+                or keras.backend.backend() != "tensorflow"
+                or len(inputs.shape) != 4
+                or self.axis not in (-1, 3)
+                or keras.backend.standardize_dtype(inputs.dtype) != "float32"
+                or mask is not None
+                or self.renorm
+                or self.synchronized
+            ):
+                return super().call(inputs, training=training, mask=mask)
+            import tensorflow as tf
+
+            width = inputs.shape[-1:]
+            gamma = self.gamma if self.scale else tf.ones(width)
+            beta = self.beta if self.center else tf.zeros(width)
+            outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=inputs, scale=gamma, offset=beta, mean=[], variance=[], epsilon=self.epsilon
+            )
+            # The kernel returns the variance of the population that the batch is drawn from,
+            # Keras keeps that of the batch.
+            n = tf.cast(tf.size(inputs) // width[0], "float32")
+            for moving, found in (
+                (self.moving_mean, mean),
+                (self.moving_variance, variance * (n - 1) / n),
+            ):
+                moving.assign(moving * self.momentum + found * (1 - self.momentum))
+            return outputs
+
+    return BatchNormalization
+
+
+@functools.cache
+def _trains(dtype: str) -> bool:
+    """Try whether TensorFlow has grouped convolutions and their gradients: not without oneDNN."""
+    import tensorflow as tf
+
+    with tf.init_scope():
+        images, kernel = tf.ones((1, 3, 3, 4), dtype), tf.ones((3, 3, 2, 4), dtype)
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch((images, kernel))
+                maps = tf.nn.conv2d(images, kernel, 1, "SAME")
+            tape.gradient(maps, (images, kernel))
+        except tf.errors.OpError:
+            return False
+    return True
