@@ -29,8 +29,8 @@ EXPERTS = {
     "experts": 2,
     "partition": "confusion",
     "attack": {"images": 60, "epsilon": 24},
-    "per_batch": 4,
-    "epochs": 1,
+    "per_batch": 24,
+    "epochs": 2,
     "seed": 7,
 }
 
@@ -273,8 +273,8 @@ def test_experts_divide_the_classes_and_vote(experts, clean, data):
             probs[:, 1].argmax(axis=1) == split.labels
         )
     assert metrics["clean"]["top1"] == json.loads((clean / "metrics.json").read_text())["top1"]
-    # They have learned the images on which the clean run fails.
-    assert metrics["adversarial"] > metrics["clean"]["adversarial"]
+    # They have learned images on which the clean run fails: 23 to 35 points, by the backend.
+    assert metrics["adversarial"] > metrics["clean"]["adversarial"] + 5
 
 
 def test_the_experts_run_is_a_run_without_a_model(experts, data, tmp_path):
@@ -330,8 +330,8 @@ def test_experts_begin_with_the_clean_weights_or_with_the_recipe_alone(clean, tm
         found = class_experts.find_clean(row, clean)
         expert = class_experts.recipe_of(row, found, tmp_path, 2, [1, 4])
         assert expert.model == CLEAN["model"] | given
-        assert (expert.seed, expert.epochs, expert.optimizer.name) == (9, 1, "sgd")
-        assert expert.data == found.row.data and expert.adversarial.per_batch == 4
+        assert (expert.seed, expert.epochs, expert.optimizer.name) == (9, 2, "sgd")
+        assert expert.data == found.row.data and expert.adversarial.per_batch == 24
 
 
 @pytest.mark.parametrize(
