@@ -498,7 +498,7 @@ def _check_kind(row: recipe.Row, kind: str, name: str) -> None:
     """Raise ValueError with the right command for a row of another kind."""
     if row.kind != kind:
         raise ValueError(
-            f"{name} is a {row.kind}: python -m experiments {COMMANDS[row.kind]} {name}"
+            f"{name} is of kind {row.kind}: python -m experiments {COMMANDS[row.kind]} {name}"
         )
 
 
