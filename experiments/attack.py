@@ -28,7 +28,7 @@ from experiments._files import atomic, atomic_folder
 from experiments._runs import read_arrays, read_mapping, short_names
 from experiments.datasets import Dataset, Split
 from experiments.environment import environment
-from experiments.recipe import Attack, Data
+from experiments.rows import Attack, Data
 from experiments.train import training_part
 
 BATCH = 64  # images whose gradient is taken at once

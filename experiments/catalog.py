@@ -1,10 +1,13 @@
 """What there is to run, as tables: networks and recipes. Needs no Keras."""
 
+import itertools
+
 from rich import box
 from rich.table import Table
 
 import zoo
 from experiments import recipe
+from experiments.rows import Row
 
 # Characters from which a table has room for the names of weights and papers.
 WIDE = 160
@@ -22,7 +25,7 @@ def networks(pattern: str = "*") -> list[zoo.ModelInfo]:
     return found
 
 
-def recipes() -> list[recipe.Row]:
+def recipes() -> list[Row]:
     """All rows of all papers."""
     return [row for paper in recipe.papers() for row in recipe.rows(paper).values()]
 
@@ -82,23 +85,28 @@ def facts_table(facts: dict) -> Table:
     return table
 
 
-def recipe_table(rows: list[recipe.Row]) -> Table:
-    """Table of recipes with the published accuracy."""
-    table = Table(title=f"{len(rows)} recipes; published top-1", box=box.SIMPLE_HEAD)
-    table.add_column("recipe", style="bold", no_wrap=True)
-    for column in ("trains", "data set"):
-        table.add_column(column)
+def recipe_table(rows: list[Row]) -> Table:
+    """Table of recipes by paper, with the published accuracy."""
+    title = f"{len(rows)} recipes; published top-1"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("trains", no_wrap=True)
     for column in ("epochs", "top-1 %"):
         table.add_column(column, justify="right", no_wrap=True)
-    for row in rows:
-        epochs = str(row.epochs) if row.kind != "vote" else ""
-        top1 = row.expect and row.expect.top1
-        published = "" if top1 is None else str(top1)
-        table.add_row(row.recipe, _what(row), row.data.name, epochs, published)
+    for paper, its in itertools.groupby(rows, key=lambda row: row.recipe.rpartition("/")[0]):
+        its = list(its)
+        data = ", ".join(dict.fromkeys(row.data.name for row in its))
+        table.add_section()
+        table.add_row(f"[bold]{paper}/[/]  on {data}")
+        for row in its:
+            epochs = str(row.epochs) if row.kind != "vote" else ""
+            top1 = row.expect and row.expect.top1
+            published = "" if top1 is None else str(top1)
+            table.add_row(f"  {row.name}", _what(row), epochs, published)
     return table
 
 
-def _what(row: recipe.Row) -> str:
+def _what(row: Row) -> str:
     """Tell what a row trains, or puts together."""
     if row.kind == "train":
         return row.model["name"]

@@ -16,10 +16,11 @@ from experiments import robust as robustness
 from experiments import train as training
 from experiments import vote as votes
 from experiments._files import read_json
+from experiments.rows import Attack, Experts, Row, Stack, Train, Vote
 
 
 def load_data(
-    row: recipe.Row, data_dir: pathlib.Path | None, cache_dir: pathlib.Path | None
+    row: Row, data_dir: pathlib.Path | None, cache_dir: pathlib.Path | None
 ) -> datasets.Dataset:
     """Load a row's data set at the row's size."""
     return datasets.load(
@@ -32,7 +33,7 @@ def load_data(
 
 
 def train(
-    row: recipe.Train,
+    row: Train,
     run_dir: pathlib.Path,
     data_dir: pathlib.Path | None,
     cache_dir: pathlib.Path | None,
@@ -55,7 +56,7 @@ def train(
 
 
 def stack(
-    row: recipe.Stack,
+    row: Stack,
     run_dir: pathlib.Path,
     members: list[pathlib.Path],
     data_dir: pathlib.Path | None,
@@ -73,7 +74,7 @@ def stack(
 
 
 def vote(
-    row: recipe.Vote,
+    row: Vote,
     run_dir: pathlib.Path,
     members: list[pathlib.Path],
     data_dir: pathlib.Path | None,
@@ -91,7 +92,7 @@ def vote(
 
 
 def experts(
-    row: recipe.Experts,
+    row: Experts,
     run_dir: pathlib.Path,
     member: pathlib.Path,
     data_dir: pathlib.Path | None,
@@ -111,7 +112,7 @@ def experts(
 def attack(
     run: pathlib.Path,
     out: pathlib.Path,
-    spec: recipe.Attack,
+    spec: Attack,
     data_dir: pathlib.Path | None,
     cache_dir: pathlib.Path | None,
     console: Console,

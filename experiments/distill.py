@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 import stacking
-from experiments.recipe import Distill
+from experiments.rows import Distill
 
 
 def teacher_of(model: keras.Model, student: keras.Model) -> Callable[[object], np.ndarray]:

@@ -14,7 +14,7 @@ import zoo
 from experiments import datasets, evaluate, recipe
 from experiments import train as training
 from experiments._files import atomic, read_json, write_json
-from experiments.recipe import Stack, Vote
+from experiments.rows import Row, Stack, Vote
 from experiments.state import Checkpoint, run_folder, write_history
 
 
@@ -24,7 +24,7 @@ class Member:
 
     name: str
     run: pathlib.Path
-    row: recipe.Row
+    row: Row
     metrics: dict
 
 

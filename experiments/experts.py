@@ -25,7 +25,7 @@ from experiments import train as training
 from experiments._files import read_json, write_json
 from experiments.datasets import Dataset, Split
 from experiments.ensemble import Member, read_member
-from experiments.recipe import Adversarial, Attack, Experts, Train
+from experiments.rows import Adversarial, Attack, Experts, Train
 from experiments.state import run_folder
 from experiments.vote import ENVIRONMENT, validation_outputs
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from experiments import recipe
 from experiments._files import atomic, write_text
+from experiments.rows import Row
 
 
 @dataclasses.dataclass
@@ -130,7 +131,7 @@ def _assign(owner: str, variables: list, state, path: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def run_folder(folder: pathlib.Path, row: recipe.Row) -> Iterator[bool]:
+def run_folder(folder: pathlib.Path, row: Row) -> Iterator[bool]:
     """Hold a run's folder for this process alone; yields True when the run is finished already.
 
     Raises `ValueError` when another process holds it, or when it was begun by another recipe.

@@ -11,7 +11,7 @@ import zoo
 from experiments import datasets, distill, evaluate, feed
 from experiments._files import atomic, read_json, write_json
 from experiments.environment import environment
-from experiments.recipe import Data, Optimizer, Row, Train
+from experiments.rows import Data, Optimizer, Row, Train
 from experiments.state import Checkpoint, Patience, Progress, run_folder, write_history
 
 # Keras' plateau ignores gains below 1e-4, that is 0.01 percent.

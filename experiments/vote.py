@@ -17,7 +17,7 @@ from experiments import train as training
 from experiments._files import read_json, write_json
 from experiments._runs import read_arrays
 from experiments.ensemble import Member
-from experiments.recipe import Vote
+from experiments.rows import Vote
 from experiments.state import Checkpoint, run_folder
 
 # Names of `weights` in recipes -> what fits them, given probabilities and labels.

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from experiments import recipe
 from experiments.datasets import Split
+from experiments.rows import Attack, Data, Row
 
 CONSOLE = Console(quiet=True)
 # A network and a data set small enough that an epoch takes a second.
@@ -35,7 +36,7 @@ EXPERTS = {
 }
 
 
-def _row(folder, content: dict, **changes) -> recipe.Row:
+def _row(folder, content: dict, **changes) -> Row:
     path = folder / f"{content['recipe'].partition('/')[2]}.yaml"
     path.write_text(yaml.safe_dump(content | changes))
     return recipe.load(str(path))
@@ -63,7 +64,7 @@ def attacked(clean, data):
     """The folder of adversarial training images, and what is known of it."""
     from experiments import attack
 
-    spec = recipe.Attack(images=60, epsilon=24)
+    spec = Attack(images=60, epsilon=24)
     return clean / "attack", attack.make(clean, clean / "attack", spec, data, console=CONSOLE)
 
 
@@ -73,7 +74,7 @@ def attacked(clean, data):
 def _choose(labels, **options):
     from experiments import attack
 
-    return attack.choose(labels, recipe.Attack(**options), [str(x) for x in range(10)])
+    return attack.choose(labels, Attack(**options), [str(x) for x in range(10)])
 
 
 def test_images_are_balanced_and_aim_at_all_other_classes_alike():
@@ -143,7 +144,7 @@ def test_no_pixel_goes_further_than_epsilon(options, clean, data):
     from experiments import attack
 
     model, images = zoo.load(clean / "model.keras"), data.validation.batch(range(8))
-    labels, spec = data.validation.labels[:8], recipe.Attack(**options)
+    labels, spec = data.validation.labels[:8], Attack(**options)
     found = attack.perturb(model, images, labels, (labels + 1) % 10, spec)
     furthest = np.abs(found.astype(int) - images).max()
     assert furthest == int(spec.epsilon)
@@ -154,7 +155,7 @@ def test_a_set_is_made_once_and_no_other_takes_its_folder(attacked, clean, data)
 
     folder, content = attacked
     before = (folder / "images.npy").stat().st_mtime_ns
-    spec = recipe.Attack(**content["attack"])
+    spec = Attack(**content["attack"])
     assert attack.make(clean, folder, spec, data, console=CONSOLE) == content
     assert (folder / "images.npy").stat().st_mtime_ns == before
     with pytest.raises(ValueError, match=r"another attack or run \(in attack\)"):
@@ -212,13 +213,13 @@ def test_nothing_is_trained_on_images_that_a_run_is_not_to_see(attacked, clean, 
     from experiments import attack
 
     folder, _ = attacked
-    attack.check_trainable(folder, recipe.Data(name="digits", holdout=0.2))
+    attack.check_trainable(folder, Data(name="digits", holdout=0.2))
     with pytest.raises(ValueError, match="images that it leaves out"):
-        attack.check_trainable(folder, recipe.Data(name="digits", holdout=0.3))
-    spec = recipe.Attack(images=20, split="validation")
+        attack.check_trainable(folder, Data(name="digits", holdout=0.3))
+    spec = Attack(images=20, split="validation")
     attack.make(clean, tmp_path / "set", spec, data, console=CONSOLE)
     with pytest.raises(ValueError, match="made of validation images"):
-        attack.check_trainable(tmp_path / "set", recipe.Data(name="digits", holdout=0.2))
+        attack.check_trainable(tmp_path / "set", Data(name="digits", holdout=0.2))
 
 
 def test_a_row_with_adversarial_images_reads_them_first(tmp_path, monkeypatch):

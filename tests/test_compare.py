@@ -12,7 +12,9 @@ import yaml
 from rich.console import Console
 
 from experiments import _ensembles, recipe
-from experiments.cli import _finished, app
+from experiments.cli import app
+from experiments.cli._options import finished
+from experiments.rows import Stack, Train
 from stacking.vote import RULES
 
 HOLDOUT = 0.2
@@ -34,7 +36,7 @@ def write_member(folder: pathlib.Path, digits, name: str, **changes) -> pathlib.
     from experiments import evaluate, train
     from experiments._files import write_json
 
-    row = recipe.Train(
+    row = Train(
         **{"recipe": f"test/{name}", "data": DATA, "model": {"name": "alphanet_v4"}, "epochs": 1}
         | changes
     )
@@ -74,7 +76,7 @@ def runs(digits, tmp_path_factory) -> pathlib.Path:
 
     root = tmp_path_factory.mktemp("runs")
     folders = [write_member(root / f"m{i}", digits, f"m{i}") for i in range(3)]
-    row = recipe.Stack(
+    row = Stack(
         **{"recipe": "test/stack", "kind": "stack", "data": DATA, "epochs": 2},
         members=[str(folder) for folder in folders],
         head=[16],
@@ -108,7 +110,7 @@ def _compare(folders, data, cache_dir, **options) -> dict[str, dict]:
 def write_made_up(folder: pathlib.Path, probs, labels, **metrics) -> pathlib.Path:
     """Write what the comparison reads of a run without a model."""
     row = {"recipe": f"test/{folder.name}", "data": {"name": "digits"}, "epochs": 1}
-    row = recipe.Train(**row, model={"name": "alphanet_v4"})
+    row = Train(**row, model={"name": "alphanet_v4"})
     folder.mkdir(parents=True)
     (folder / "recipe.yaml").write_text(recipe.dump(row))
     (folder / "metrics.json").write_text(json.dumps({"parameters": 10, "macs": 100} | metrics))
@@ -269,9 +271,9 @@ def test_a_run_within_a_run_is_not_listed(tmp_path):
     for folder in ("a", "a/folds/0/m", "b", "c/experts/1"):
         write_made_up(tmp_path / folder, np.eye(3), np.arange(3))
     (tmp_path / "c" / "recipe.yaml").touch()
-    assert _finished(tmp_path) == [tmp_path / "a", tmp_path / "b"]
-    assert _finished(tmp_path / "a") == [tmp_path / "a"]
-    assert _finished(tmp_path / "a" / "folds") == [tmp_path / "a" / "folds" / "0" / "m"]
+    assert finished(tmp_path) == [tmp_path / "a", tmp_path / "b"]
+    assert finished(tmp_path / "a") == [tmp_path / "a"]
+    assert finished(tmp_path / "a" / "folds") == [tmp_path / "a" / "folds" / "0" / "m"]
 
 
 # Rows of kind vote -------------------------------------------------------------------------------
@@ -352,9 +354,11 @@ def test_what_needs_a_model_refuses_a_vote(voted, command):
 def test_a_command_names_the_one_for_rows_of_another_kind(tmp_path):
     path = str(_vote_recipe(tmp_path, ["a/b"]))
     for command in ("train", "stack"):
-        with pytest.raises(ValueError, match="is a vote: python -m experiments ensemble vote"):
+        with pytest.raises(
+            ValueError, match="is of kind vote: python -m experiments ensemble vote"
+        ):
             _run(command, path)
-    with pytest.raises(ValueError, match="is a train: python -m experiments train"):
+    with pytest.raises(ValueError, match="is of kind train: python -m experiments train"):
         _run("ensemble", "vote", "quickstart/member_a")
 
 
