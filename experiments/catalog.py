@@ -87,11 +87,11 @@ def facts_table(facts: dict) -> Table:
 
 def recipe_table(rows: list[Row]) -> Table:
     """Table of recipes by paper, with the published accuracy."""
-    title = f"{len(rows)} recipes; published top-1"
+    title = f"{len(rows)} recipes with their published top-1, %"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("recipe", no_wrap=True)
     table.add_column("trains", no_wrap=True)
-    for column in ("epochs", "top-1 %"):
+    for column in ("epochs", "top-1"):
         table.add_column(column, justify="right", no_wrap=True)
     for paper, its in itertools.groupby(rows, key=lambda row: row.recipe.rpartition("/")[0]):
         its = list(its)
