@@ -38,8 +38,10 @@ def stack(
     `on` is the layer whose output the head reads: "probs" as in the paper, "logits" or "pooled"
     (n, width). A stack can be a member of another stack. `head` lists the widths of the hidden
     layers (source: the AlphaStack of the paper); the head is a nested model named `head` with
-    float32 layers `logits` and `probs`, and `pooled`, its last hidden activation. `classes` is
-    needed only if no member says how many there are; `seed` fixes the head's first weights.
+    float32 layers `logits` and `probs`, and `pooled`, its last hidden activation. Without hidden
+    layers it is linear, and on "logits" or "probs" it begins as their mean over the members.
+    `classes` is needed only if no member says how many there are; `seed` fixes the first weights of
+    a head that is drawn.
 
     Raises ValueError for members that are not functional models with one input, lack the tap, or
     differ in input shape or classes, and for names Keras cannot nest.
@@ -57,8 +59,10 @@ def stack(
     image = keras.Input(next(iter(shapes.values())), name="image")
     taps = [member(image) for member in frozen.values()]
     features = keras.layers.Concatenate(name="features", dtype="float32")(taps)
-    probs = _head(features.shape[-1], head, classes, seed)(features)
-    return keras.Model(image, probs, name=name)
+    last = _head(features.shape[-1], head, classes, seed)
+    if not head and on != "pooled":
+        _begin_as_mean(last, len(frozen))
+    return keras.Model(image, last(features), name=name)
 
 
 def head_of(stack: keras.Model) -> keras.Model:
@@ -143,6 +147,18 @@ def _head(
     x = layers.Dense(classes, kernel_initializer=draw, dtype="float32", name="logits")(x)
     x = layers.Activation("softmax", dtype="float32", name="probs")(x)
     return keras.Model(features, x, name="head")
+
+
+def _begin_as_mean(head: keras.Model, members: int) -> None:
+    """Give a linear head the weights with which its logits are the mean of the members' taps.
+
+    A few held-out images then have to improve on the mean, not to find it.
+    """
+    import numpy as np
+
+    kernel, bias = head.get_layer("logits").get_weights()
+    mean = np.tile(np.eye(kernel.shape[1]) / members, (members, 1))
+    head.get_layer("logits").set_weights([mean, bias])
 
 
 def _tap(model: keras.Model, on: str, name: str):

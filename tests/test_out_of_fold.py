@@ -112,6 +112,16 @@ def test_outputs_that_do_not_fit_the_head():
         stacking.fit_head_on(stack, [[np.zeros((5, 4))]], np.zeros(4, int))
 
 
+@pytest.mark.parametrize("on", ["logits", "probs"])
+def test_a_linear_head_begins_as_the_mean(on):
+    members, (images, _) = {"a": network(0), "b": network(1), "c": network(2)}, noise(20, 0)
+    stack = stacking.stack(members, on=on, head=())
+    probs = stack.predict(images, verbose=0)
+    mean = stacking.member_outputs(members, images, on=on).mean(axis=1)
+    expected = np.exp(mean) / np.exp(mean).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probs, expected, atol=1e-6)
+
+
 def test_a_linear_head_is_logistic_regression():
     from sklearn.linear_model import LogisticRegression
 
