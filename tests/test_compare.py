@@ -354,9 +354,7 @@ def test_what_needs_a_model_refuses_a_vote(voted, command):
 def test_a_command_names_the_one_for_rows_of_another_kind(tmp_path):
     path = str(_vote_recipe(tmp_path, ["a/b"]))
     for command in ("train", "stack"):
-        with pytest.raises(
-            ValueError, match="is of kind vote: python -m .* ensemble vote"
-        ):
+        with pytest.raises(ValueError, match="is of kind vote: python -m .* ensemble vote"):
             _run(command, path)
     with pytest.raises(ValueError, match="is of kind train: python -m experiments train"):
         _run("ensemble", "vote", "quickstart/member_a")
