@@ -38,7 +38,7 @@ def conv2d() -> type:
 
 @functools.cache
 def batch_normalization() -> type:
-    """Return `keras.layers.BatchNormalization`, in training as one kernel of TensorFlow.
+    """Return `keras.layers.BatchNormalization`, of maps as one kernel of TensorFlow.
 
     Keras composes it of moments, differences and products, each a pass over the maps.
     """
@@ -49,8 +49,7 @@ def batch_normalization() -> type:
 
         def call(self, inputs, training=None, mask=None):
             if (
-                not (training and self.trainable)
-                or keras.backend.backend() != "tensorflow"
+                keras.backend.backend() != "tensorflow"
                 or len(inputs.shape) != 4
                 or self.axis not in (-1, 3)
                 or keras.backend.standardize_dtype(inputs.dtype) != "float32"
@@ -61,20 +60,26 @@ def batch_normalization() -> type:
                 return super().call(inputs, training=training, mask=mask)
             import tensorflow as tf
 
+            learns = bool(training and self.trainable)
             width = inputs.shape[-1:]
-            gamma = self.gamma if self.scale else tf.ones(width)
-            beta = self.beta if self.center else tf.zeros(width)
             outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-                x=inputs, scale=gamma, offset=beta, mean=[], variance=[], epsilon=self.epsilon
+                x=inputs,
+                scale=self.gamma if self.scale else tf.ones(width),
+                offset=self.beta if self.center else tf.zeros(width),
+                mean=[] if learns else self.moving_mean,
+                variance=[] if learns else self.moving_variance,
+                epsilon=self.epsilon,
+                is_training=learns,
             )
-            # The kernel returns the variance of the population that the batch is drawn from,
-            # Keras keeps that of the batch.
-            n = tf.cast(tf.size(inputs) // width[0], "float32")
-            for moving, found in (
-                (self.moving_mean, mean),
-                (self.moving_variance, variance * (n - 1) / n),
-            ):
-                moving.assign(moving * self.momentum + found * (1 - self.momentum))
+            if learns:
+                # The kernel returns the variance of the population that the batch is drawn from,
+                # Keras keeps that of the batch.
+                n = tf.cast(tf.size(inputs) // width[0], "float32")
+                for moving, found in (
+                    (self.moving_mean, mean),
+                    (self.moving_variance, variance * (n - 1) / n),
+                ):
+                    moving.assign(moving * self.momentum + found * (1 - self.momentum))
             return outputs
 
     return BatchNormalization
