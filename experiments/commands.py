@@ -185,14 +185,6 @@ def robust(
     return robustness.measure(models, data, out, epsilons=epsilons, limit=limit, console=console)
 
 
-def numbers(option: str, text: str) -> list[float]:
-    """Read numbers with commas between them."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{option} {text!r}: give numbers, as 1,2,4,8") from None
-
-
 def quickstart(runs: pathlib.Path, console: Console) -> None:
     """Train the quick start's members, stack them, print the table, write the report."""
     began = time.perf_counter()

@@ -74,3 +74,11 @@ def finished(folder: pathlib.Path) -> list[pathlib.Path]:
     if not found:
         raise ValueError(f"{folder} holds no finished run (a folder with metrics.json)")
     return found
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """Read numbers with commas between them."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option} {text!r}: give numbers, as 1,2,4,8") from None

@@ -1,5 +1,6 @@
 """Commands that measure speed. Keras is imported inside them."""
 
+import itertools
 from typing import Annotated
 
 import typer
@@ -64,9 +65,13 @@ def members(
     """
     backends.load(backend)
     from experiments.bench import members as case
-    from experiments.bench import publish
+    from experiments.bench import print_rows, write_csv
 
-    publish(case.run(repeats=repeats), out, console)
+    rows = case.run(repeats=repeats)
+    for _, network in itertools.groupby(rows, key=lambda row: row["case"].partition(":")[0]):
+        print_rows(list(network), console)  # nine cases side by side fit no terminal
+    if out is not None:
+        write_csv(rows, out)
 
 
 @app.command()

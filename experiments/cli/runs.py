@@ -21,6 +21,7 @@ from experiments.cli._options import (
     console,
     finished,
     member_dir,
+    numbers,
     run_dir_of,
 )
 
@@ -99,11 +100,11 @@ def evaluate(
     """
     if robust and out is None and len(runs) > 1:
         raise ValueError("--robust on several runs makes one card: give its folder with --out")
+    steps = numbers("--epsilons", epsilons)
     backends.load(backend)
     from experiments import commands
 
     if robust:
-        steps = commands.numbers("--epsilons", epsilons)
         commands.robust(runs, out or runs[0], data_dir, cache_dir, console, steps, limit)
         return
     for run in runs:
