@@ -5,7 +5,6 @@ Needs no Keras.
 
 from __future__ import annotations
 
-import csv
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from experiments import _plots
+from experiments._runs import read_table
 
 FILE = "compare.csv"
 MEANINGLESS = "meaningless"
@@ -68,17 +68,9 @@ def best(rows: Sequence[Mapping[str, Any]]) -> set[tuple[int, str]]:
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
     """Read a comparison; ValueError that names the file where it is damaged."""
-    numbers = {column.key for column in COLUMNS} | {"n", "fitted_on"}
-    wanted = numbers | {"ensemble", "kind", "device", "date", "command"}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        missing = wanted - rows[0].keys() if rows else wanted
-        if missing:
-            raise ValueError(f"no {', '.join(sorted(missing))}")
-        return [{k: float(v) if k in numbers and v else v for k, v in row.items()} for row in rows]
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} cannot be used ({error}): compare again, or remove it") from error
+    numbers = [*(column.key for column in COLUMNS), "n", "fitted_on"]
+    texts = ("ensemble", "kind", "device", "date", "command")
+    return read_table(path, numbers, texts, fix="compare again, or remove it")
 
 
 def section(path: pathlib.Path) -> dict[str, Any]:

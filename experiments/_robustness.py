@@ -5,7 +5,6 @@ Needs no Keras.
 
 from __future__ import annotations
 
-import csv
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +13,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments import _plots
+from experiments._runs import read_table
 
 FILE = "robustness.csv"
 ATTACKS = {"fgsm": "FGSM", "pgd": "PGD"}
-FIELDS = ("model", "measure", "strength", "n", "top1")
 
 
 class Card:
@@ -54,15 +53,8 @@ class Card:
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
     """Read a card's rows; ValueError that names the file where it is damaged."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        missing = set(FIELDS) - (rows[0].keys() if rows else set())
-        if missing:
-            raise ValueError(f"no {', '.join(sorted(missing))}")
-        return [row | {key: float(row[key]) for key in ("strength", "n", "top1")} for row in rows]
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} cannot be used ({error}): measure again or remove it") from error
+    texts = ("model", "measure")
+    return read_table(path, ("strength", "n", "top1"), texts, fix="measure again, or remove it")
 
 
 def section(path: pathlib.Path) -> dict[str, Any]:

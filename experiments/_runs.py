@@ -147,6 +147,24 @@ def read_arrays(path: pathlib.Path, required: tuple[str, ...] = ()) -> dict[str,
     return arrays
 
 
+def read_table(
+    path: pathlib.Path, numbers: Sequence[str], texts: Sequence[str], fix: str
+) -> list[dict[str, Any]]:
+    """Read a CSV file with at least these columns; an empty number stays an empty text.
+
+    Raises ValueError that names the file where it is damaged, and `fix`.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        missing = {*numbers, *texts} - (rows[0].keys() if rows else set())
+        if missing:
+            raise ValueError(f"no {', '.join(sorted(missing))}")
+        return [row | {key: float(row[key]) if row[key] else "" for key in numbers} for row in rows]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} cannot be used ({error}): {fix}") from error
+
+
 def _read_history(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Read `history.csv` by column; an empty cell is NaN."""
     with _existing(path).open(newline="", encoding="utf-8") as file:
