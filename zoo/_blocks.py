@@ -1,12 +1,13 @@
-"""What the architecture files share: Keras on demand, facts, stems, padding, the two ends."""
+"""What the architecture files share: Keras on demand, stems, padding, blocks, the two ends."""
 
-import dataclasses
 import functools
 import importlib
 import math
-from typing import ClassVar
 
 from zoo import _kernels
+from zoo._spec import Factor as Factor
+from zoo._spec import Rate as Rate
+from zoo._spec import Settings as Settings
 
 
 class _Lazy:
@@ -24,49 +25,36 @@ layers = _Lazy("keras.layers")
 # Strides of a network's first two downsamplings, by stem.
 STEMS = {"imagenet": (2, 2), "tiny": (1, 2), "cifar": (1, 1)}
 
+# Table 1 of GhostNet (arXiv 1911.11907) by stage; each row: kernel, expansion width, output width,
+# squeeze-excite, stride. The second stage begins with the second downsampling.
+GHOST_STAGES = (
+    ((3, 16, 16, False, 1),),
+    ((3, 48, 24, False, 2),),
+    ((3, 72, 24, False, 1),),
+    ((5, 72, 40, True, 2),),
+    ((5, 120, 40, True, 1),),
+    ((3, 240, 80, False, 2),),
+    (
+        (3, 200, 80, False, 1),
+        (3, 184, 80, False, 1),
+        (3, 184, 80, False, 1),
+        (3, 480, 112, True, 1),
+        (3, 672, 112, True, 1),
+    ),
+    ((5, 672, 160, True, 2),),
+    (
+        (5, 960, 160, False, 1),
+        (5, 960, 160, True, 1),
+        (5, 960, 160, False, 1),
+        (5, 960, 160, True, 1),
+    ),
+)
+
 # Mean and deviation of CIFAR-10 by channel, as its networks' authors subtract and divide by.
 CIFAR = {
     "mean": tuple(x / 255 for x in (125.3, 123.0, 113.9)),
     "std": tuple(x / 255 for x in (63.0, 62.1, 66.7)),
 }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of a network; None: what its line in `_families.py` says."""
-
-    head_dropout: ClassVar[str] = "dropout"
-    """Field that holds the rate in front of the classifier."""
-
-    parameters: int
-    """Weights, biases, BN gamma and beta, at the reference shape and classes."""
-    macs: int
-    """Multiply-adds of convolutions and dense layers for one image, likewise."""
-    macs_64: int | None = None
-    """Of an image of 64x64 pixels, with the stem that `auto` gives it; None: that is `macs`."""
-    input_shape: tuple[int, int, int] | None = None
-    classes: int | None = None
-    head: str | None = None
-    """Name of the classifier in the reference implementation."""
-    source: str | None = None
-    paper: str | None = None
-    stem: str | None = "auto"
-    """The stem unless the caller chooses one; None: the network has no choice of stem."""
-    enlarges_to: int | None = None
-    """Height and width in pixels to which smaller images are enlarged, bilinearly."""
-    weights: tuple[str, ...] = ()
-    """What `build(weights=...)` can download, the default first."""
-    notes: str = ""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(Facts):
-    """Base of every `Spec`: its fields, from here on, are what `build(**overrides)` changes."""
-
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    """Of the pixels in 0..1 by channel, here ImageNet's; subtracted by the first layer."""
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    """Deviation, likewise; divides."""
 
 
 def auto_stem(shape: tuple[int, int, int]) -> str:
@@ -139,6 +127,46 @@ def norm(x, name: str, **options):
     """Normalize the batch, with PyTorch's constants unless others are given."""
     options = {"momentum": 0.9, "epsilon": 1e-5, **options}
     return _kernels.batch_normalization()(name=layer_name(name), **options)(x)
+
+
+def conv_norm(
+    x, width: int, kernel, stride: int = 1, *, name: str, parts=("conv", "bn"), by=conv, **options
+):
+    """(h, w, c) -> (h/stride, w/stride, width), normalized; `parts` end the names of the layers."""
+    x = by(x, width, kernel, stride, name=f"{name}.{parts[0]}", **options)
+    return norm(x, f"{name}.{parts[1]}")
+
+
+def norm_relu(x, name: str):
+    """Normalize and rectify."""
+    return layers.ReLU()(norm(x, name))
+
+
+def ghost(
+    x, width: int, kernel: int = 1, stride: int = 1, *, name: str, ratio: int = 2, by=conv, end=norm
+):
+    """(h, w, c) -> (h/stride, w/stride, width): GhostNet's module, section 3.1 of its paper.
+
+    One of `ratio` maps comes from a convolution, the others from cheap filters on those maps;
+    `end(x, name)` follows both.
+    """
+    primary = by(x, -(-width // ratio), kernel, stride, name=f"{name}.primary_conv.0")
+    primary = end(primary, f"{name}.primary_conv.1")
+    cheap = depthwise(primary, 3, name=f"{name}.cheap_operation.0", depth_multiplier=ratio - 1)
+    cheap = end(cheap, f"{name}.cheap_operation.1")
+    maps = layers.Concatenate()([primary, cheap])
+    return maps if maps.shape[-1] == width else maps[..., :width]
+
+
+def squeeze_excite(x, width: int, activation, gate, *, names: tuple[str, str], by=conv):
+    """(h, w, c) -> (h, w, c), each channel scaled by a gate that sees all of them.
+
+    `width` is the squeezed one, `activation` and `gate` are layers, `names` of the convolutions.
+    """
+    y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    y = activation(by(y, width, 1, name=names[0], use_bias=True))
+    y = gate(by(y, x.shape[-1], 1, name=names[1], use_bias=True))
+    return layers.Multiply()([x, y])
 
 
 def dense(x, width: int, *, name: str, **options):

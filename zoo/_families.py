@@ -1,4 +1,8 @@
-"""The catalog: one line per architecture file, whose VARIANTS are the models."""
+"""The catalog: one line per architecture file, whose VARIANTS are the models.
+
+TINY of each file is what `build` takes for a cheap form of one of them, which the tests train, save
+and so on; its overrides make all the others cheap as well.
+"""
 
 import dataclasses
 import difflib
@@ -107,7 +111,7 @@ def catalog() -> dict:
 def find(name: str) -> tuple:
     """Return (architecture module, Spec) of a model; ValueError with the closest names if none."""
     entries = catalog()
-    if name not in entries:
+    if not isinstance(name, str) or name not in entries:
         close = difflib.get_close_matches(str(name), entries, n=5, cutoff=0.4)
         hint = f"Closest: {', '.join(close)}." if close else "zoo.list_models() names all."
         raise ValueError(f"unknown model {name!r}. {hint}")

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from zoo._blocks import Settings, classify, conv, dense, layers, norm, normalize, variance_scaling
+from zoo._blocks import (
+    Factor,
+    Rate,
+    Settings,
+    classify,
+    conv,
+    dense,
+    layers,
+    norm,
+    normalize,
+    variance_scaling,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +34,17 @@ class Spec(Settings):
     kernels: tuple[int, ...] = (7, 5, 3, 3, 3)
     pools: tuple[bool, ...] = (True, True, True, False, True)
     dense: int = 1024
-    conv_dropout: float = 0.2
-    dense_dropout: float = 0.2
+    conv_dropout: Rate = 0.2
+    dense_dropout: Rate = 0.2
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    std: tuple[Factor, ...] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self):
+        if not len(self.filters) == len(self.kernels) == len(self.pools):
+            raise ValueError(
+                f"filters={self.filters}, kernels={self.kernels} and pools={self.pools} must be of "
+                "one length: give all three."
+            )
 
 
 _wide = partial(Spec, parameters=23_000_776, macs=206_323_712, dense=2048)
@@ -43,14 +61,11 @@ VARIANTS = {
     "alphanet_v4c": _v4(notes="The network of alphanet_v4: only the seed of its training differs."),
 }
 
+TINY = {"name": "alphanet_v4", "filters": (8, 16, 16, 32, 32), "dense": 64}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
-    if not len(spec.filters) == len(spec.kernels) == len(spec.pools):
-        raise ValueError(
-            f"filters={spec.filters}, kernels={spec.kernels} and pools={spec.pools} must be of one "
-            "length: give all three."
-        )
     x = normalize(inputs, spec)
     for i, (filters, kernel, pool) in enumerate(
         zip(spec.filters, spec.kernels, spec.pools, strict=True), start=1

@@ -10,8 +10,10 @@ as Keras does, at every size (torchvision averages it to 7x7), and have no dropo
 import collections
 import types
 from dataclasses import dataclass
+from typing import Literal
 
 from zoo._blocks import (
+    Rate,
     Settings,
     classify,
     dense,
@@ -48,12 +50,14 @@ class Spec(Settings):
     """Name of the network in keras.applications, and what follows on its last map."""
 
     stem: str | None = None
-    network: str
+    network: Literal[
+        "InceptionResNetV2", "InceptionV3", "NASNetLarge", "NASNetMobile", "VGG16", "Xception"
+    ]
     batch_norm: bool = False
     """Normalize between each convolution and its ReLU; for networks that do not themselves."""
     hidden: tuple[int, ...] = ()
     """Widths of dense layers on the flattened last map; without any it is averaged."""
-    dropout: float = 0.0
+    dropout: Rate = 0.0
 
 
 VARIANTS = {
@@ -134,6 +138,8 @@ VARIANTS = {
         notes=NOT_ON_TORCH,
     ),
 }
+
+TINY = {"name": "vgg16_bn", "hidden": ()}
 
 
 def build(spec, inputs, classes):

@@ -10,7 +10,18 @@ the default here.
 from dataclasses import dataclass
 from functools import partial
 
-from zoo._blocks import STEMS, Settings, classify, conv, layers, norm, normalize, variance_scaling
+from zoo._blocks import (
+    STEMS,
+    Factor,
+    Rate,
+    Settings,
+    classify,
+    conv,
+    layers,
+    norm,
+    normalize,
+    variance_scaling,
+)
 
 WIDTHS = (64, 128, 256, 512)
 
@@ -22,9 +33,9 @@ class Spec(Settings):
     stem: str | None = "imagenet"
     units: tuple[int, int, int, int] = (2, 2, 2, 2)
     bottleneck: bool = False
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    std: tuple[Factor, ...] = (1.0, 1.0, 1.0)
 
 
 _bravonet = partial(Spec, parameters=11_281_547, macs=149_196_800)
@@ -44,6 +55,8 @@ VARIANTS = {
         units=(3, 4, 6, 3), bottleneck=True, parameters=23_910_283, macs=334_053_376
     ),
 }
+
+TINY = {"name": "bravonet", "units": (2, 1, 1, 1)}
 
 
 def build(spec, inputs, classes):

@@ -6,7 +6,7 @@ and compression (DenseNet-BC), as in torchvision and timm. `densenet161` is of t
 
 from dataclasses import dataclass
 
-from zoo._blocks import STEMS, Settings, classify, conv, layers, max_pool, norm, normalize
+from zoo._blocks import STEMS, Rate, Settings, classify, conv, layers, max_pool, norm, normalize
 from zoo._blocks import variance_scaling as scaled
 
 
@@ -18,7 +18,7 @@ class Spec(Settings):
     growth: int = 32
     bottleneck: int = 4
     """Width of a layer's 1x1 convolution, in maps that the layer adds."""
-    dropout: float = 0.0
+    dropout: Rate = 0.0
 
 
 VARIANTS = {
@@ -52,6 +52,8 @@ VARIANTS = {
         weights=("timm:densenet201.tv_in1k",),
     ),
 }
+
+TINY = {"name": "densenet121", "blocks": (2, 2, 2, 2)}
 
 
 def build(spec, inputs, classes):

@@ -12,7 +12,18 @@ first block. BN and ReLU in front of the convolution stay; the module has BN and
 from dataclasses import dataclass
 from functools import partial
 
-from zoo._blocks import STEMS, Settings, classify, conv, depthwise, layers, max_pool, normalize
+from zoo._blocks import (
+    STEMS,
+    Factor,
+    Rate,
+    Settings,
+    classify,
+    conv,
+    ghost,
+    layers,
+    max_pool,
+    normalize,
+)
 from zoo._blocks import norm as torch_norm
 
 norm = partial(torch_norm, epsilon=1e-3)
@@ -46,9 +57,18 @@ class Spec(Settings):
     """Key of RULES."""
     ghost_norm: bool = True
     """Normalize inside the Ghost modules."""
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     mean: tuple[float, ...] = (124 / 255, 117 / 255, 104 / 255)
-    std: tuple[float, ...] = (1 / (255 * 0.0167),) * 3
+    std: tuple[Factor, ...] = (1 / (255 * 0.0167),) * 3
+
+    def __post_init__(self):
+        if self.rule not in RULES:
+            raise ValueError(f"rule={self.rule!r} must be one of {', '.join(map(repr, RULES))}.")
+        if any(self.inner * width % self.groups for width in self.widths):
+            raise ValueError(
+                f"groups={self.groups} must divide inner={self.inner} times each of "
+                f"widths={self.widths}."
+            )
 
 
 GHOST = "definition in the file's docstring, on dpn68 of timm 1.0.31"
@@ -76,13 +96,11 @@ VARIANTS = {
     ),
 }
 
+TINY = {"name": "ghost_all_dpn68", "blocks": (1, 2, 1, 1)}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
-    if spec.rule not in RULES:
-        raise ValueError(f"rule={spec.rule!r} must be one of {', '.join(map(repr, RULES))}.")
-    if isinstance(spec.ghosted, str):
-        raise ValueError(f"ghosted={spec.ghosted!r} must be starts of names: [{spec.ghosted!r}].")
     first, second = STEMS[spec.stem]
     x = normalize(inputs, spec)
     x = _conv(x, spec, spec.stem_width, 3, first, drawn_stride=2, name="conv1_1.conv")
@@ -123,10 +141,6 @@ def _conv(x, spec, width, kernel, stride=1, *, name, groups=1, drawn_stride=None
     chosen = RULES[spec.rule](kernel, drawn_stride or stride, groups)
     if not (chosen and name.startswith(tuple(spec.ghosted))):
         return conv(x, width, kernel, stride, groups=groups, name=path)
-    half = -(-width // 2)
-    primary = conv(x, half, kernel, stride, groups=groups, name=f"{path}.primary_conv.0")
-    primary = norm(primary, f"{path}.primary_conv.1") if spec.ghost_norm else primary
-    cheap = depthwise(primary, 3, name=f"{path}.cheap_operation.0")
-    cheap = norm(cheap, f"{path}.cheap_operation.1") if spec.ghost_norm else cheap
-    maps = layers.Concatenate()([primary, cheap])
-    return maps if maps.shape[-1] == width else maps[..., :width]
+    by = partial(conv, groups=groups)
+    end = norm if spec.ghost_norm else lambda x, name: x
+    return ghost(x, width, kernel, stride, name=path, by=by, end=end)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from zoo._blocks import (
     STEMS,
+    Factor,
+    Rate,
     Settings,
     classify,
     depthwise,
@@ -19,6 +21,7 @@ from zoo._blocks import (
     nearest_multiple,
     norm,
     normalize,
+    squeeze_excite,
     variance_scaling,
 )
 
@@ -39,9 +42,9 @@ class Spec(Settings):
     """What the paper scales: blocks per stage and widths."""
 
     blocks: tuple[int, int, int, int, int, int, int] = (1, 2, 2, 3, 3, 4, 1)
-    width: float = 1.0
+    width: Factor = 1.0
     """Multiplies all widths, the head's included."""
-    dropout: float = 0.2
+    dropout: Rate = 0.2
 
 
 VARIANTS = {
@@ -52,6 +55,8 @@ VARIANTS = {
         weights=("timm:efficientnet_b0.ra_in1k",),
     ),
 }
+
+TINY = {"name": "efficientnet_b0", "blocks": (1,) * 7}
 
 
 def build(spec, inputs, classes):
@@ -89,9 +94,7 @@ def _block(x, row, stride, name):
 
 
 def _squeeze_excite(x, width, name):
-    """(h, w, c) -> (h, w, c), each channel scaled by a gate that sees all of them."""
-    y = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    y = he_conv(y, width, 1, name=f"{name}.conv_reduce", use_bias=True)
-    y = layers.Activation("silu")(y)
-    y = he_conv(y, x.shape[-1], 1, name=f"{name}.conv_expand", use_bias=True)
-    return layers.Multiply()([x, layers.Activation("sigmoid")(y)])
+    """(h, w, c) -> (h, w, c)."""
+    activation, gate = layers.Activation("silu"), layers.Activation("sigmoid")
+    names = (f"{name}.conv_reduce", f"{name}.conv_expand")
+    return squeeze_excite(x, width, activation, gate, names=names, by=he_conv)

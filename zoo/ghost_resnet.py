@@ -10,16 +10,19 @@ first stage ghosted, `ghost_all` the four. Published for the latter are 13.0 mil
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from zoo._blocks import (
     STEMS,
+    Rate,
     Settings,
     classify,
-    depthwise,
+    ghost,
     he_conv,
     layers,
     max_pool,
     norm,
+    norm_relu,
     normalize,
 )
 
@@ -31,13 +34,17 @@ class Spec(Settings):
     """Blocks per stage, and what is ghosted."""
 
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
-    stages: tuple[int, ...]
+    stages: tuple[int, ...] = ()
     """Numbers of the ghosted stages, from 1."""
     ratio: int = 2
-    """One of this many maps comes from a convolution; the paper's s."""
+    """One of this many maps comes from a convolution, the paper's s; 1 ghosts nothing."""
     shortcuts: bool = True
     """Projections are ghosted too."""
-    dropout: float = 0.0
+    dropout: Rate = 0.0
+
+    def __post_init__(self):
+        if not {*self.stages} <= {1, 2, 3, 4}:
+            raise ValueError(f"stages={self.stages!r} must be numbers of stages, 1 to 4.")
 
 
 VARIANTS = {
@@ -49,13 +56,11 @@ VARIANTS = {
     ),
 }
 
+TINY = {"name": "ghost_all_resnet50", "blocks": (2, 1, 1, 1)}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
-    if not {*spec.stages} <= {1, 2, 3, 4}:
-        raise ValueError(f"stages={spec.stages!r} must be numbers of stages, 1 to 4.")
-    if spec.ratio < 1:
-        raise ValueError(f"ratio={spec.ratio!r} must be at least 1, which ghosts nothing.")
     first, second = STEMS[spec.stem]
     x = normalize(inputs, spec)
     x = he_conv(x, 64, 7, first, name="conv1")
@@ -73,24 +78,18 @@ def build(spec, inputs, classes):
 def _bottleneck(x, width, stride, ghosts, name):
     """(h, w, c) -> (h/stride, w/stride, 4 width)."""
     ratio, shortcuts = ghosts
-    y = _unit(x, width, 1, ratio=ratio, relu=True, name=(f"{name}.conv1", f"{name}.bn1"))
-    y = _unit(y, width, 3, stride, ratio=ratio, relu=True, name=(f"{name}.conv2", f"{name}.bn2"))
-    y = _unit(y, 4 * width, 1, ratio=ratio, name=(f"{name}.conv3", f"{name}.bn3"))
+    unit = partial(_unit, ratio=ratio)
+    y = unit(x, width, 1, end=norm_relu, name=(f"{name}.conv1", f"{name}.bn1"))
+    y = unit(y, width, 3, stride, end=norm_relu, name=(f"{name}.conv2", f"{name}.bn2"))
+    y = unit(y, 4 * width, 1, name=(f"{name}.conv3", f"{name}.bn3"))
     if stride > 1 or x.shape[-1] != 4 * width:
         projection = (f"{name}.downsample.0", f"{name}.downsample.1")
         x = _unit(x, 4 * width, 1, stride, ratio=ratio if shortcuts else 1, name=projection)
     return layers.ReLU()(layers.Add()([y, x]))
 
 
-def _unit(x, width, kernel, stride=1, *, ratio, relu=False, name):
+def _unit(x, width, kernel, stride=1, *, ratio, end=norm, name):
     """(h, w, c) -> (h/stride, w/stride, width): a convolution for ratio 1, else a Ghost module."""
-    conv, bn = name if ratio == 1 else (f"{name[0]}.primary_conv.0", f"{name[0]}.primary_conv.1")
-    primary = norm(he_conv(x, -(-width // ratio), kernel, stride, name=conv), bn)
-    primary = layers.ReLU()(primary) if relu else primary
     if ratio == 1:
-        return primary
-    cheap = depthwise(primary, 3, name=f"{name[0]}.cheap_operation.0", depth_multiplier=ratio - 1)
-    cheap = norm(cheap, f"{name[0]}.cheap_operation.1")
-    cheap = layers.ReLU()(cheap) if relu else cheap
-    maps = layers.Concatenate()([primary, cheap])
-    return maps if maps.shape[-1] == width else maps[..., :width]
+        return end(he_conv(x, width, kernel, stride, name=name[0]), name[1])
+    return ghost(x, width, kernel, stride, name=name[0], ratio=ratio, by=he_conv, end=end)

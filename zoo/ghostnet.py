@@ -10,43 +10,25 @@ from functools import partial
 from typing import NamedTuple
 
 from zoo._blocks import (
+    GHOST_STAGES,
     STEMS,
+    Factor,
+    Rate,
     Settings,
     classify,
     conv,
     dense,
     depthwise,
+    ghost,
     layers,
     nearest_multiple,
     norm,
+    norm_relu,
     normalize,
+    squeeze_excite,
 )
 
 _scaled = partial(nearest_multiple, multiple=4)
-
-# Table 1 by stage; each row: kernel, expansion width, output width, squeeze-excite, stride.
-STAGES = (
-    ((3, 16, 16, False, 1),),
-    ((3, 48, 24, False, 2),),
-    ((3, 72, 24, False, 1),),
-    ((5, 72, 40, True, 2),),
-    ((5, 120, 40, True, 1),),
-    ((3, 240, 80, False, 2),),
-    (
-        (3, 200, 80, False, 1),
-        (3, 184, 80, False, 1),
-        (3, 184, 80, False, 1),
-        (3, 480, 112, True, 1),
-        (3, 672, 112, True, 1),
-    ),
-    ((5, 672, 160, True, 2),),
-    (
-        (5, 960, 160, False, 1),
-        (5, 960, 160, True, 1),
-        (5, 960, 160, False, 1),
-        (5, 960, 160, True, 1),
-    ),
-)
 
 
 class Names(NamedTuple):
@@ -88,7 +70,7 @@ CARS = Names(
 class Spec(Settings):
     """Widths, and what differs between the two forms."""
 
-    width: float = 1.0
+    width: Factor = 1.0
     """Multiplies all widths but the head's."""
     head_width: int = 1280
     head_norm: bool = False
@@ -97,7 +79,7 @@ class Spec(Settings):
     """The squeezed width is a quarter of the expanded one, rounded to a multiple of this."""
     gate: str = "hard_sigmoid"
     """Of squeeze-excite: `hard_sigmoid` is relu6(x + 3) / 6, `clip` cuts to 0..1."""
-    dropout: float = 0.2
+    dropout: Rate = 0.2
     names: Names = TIMM
 
 
@@ -129,6 +111,8 @@ VARIANTS = {
     ),
 }
 
+TINY = {"name": "ghostnet_050"}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
@@ -137,7 +121,7 @@ def build(spec, inputs, classes):
     x = normalize(inputs, spec)
     x = conv(x, _scaled(16 * spec.width), 3, first, name=names.stem[0])
     x = layers.ReLU()(norm(x, names.stem[1]))
-    for stage, rows in enumerate(STAGES):
+    for stage, rows in enumerate(GHOST_STAGES):
         for i, row in enumerate(rows):
             count += 1
             stride = second if stage == 1 else row[-1]  # stage 1 is the second downsampling
@@ -157,13 +141,13 @@ def _bottleneck(x, row, stride, spec, name):
     kernel, expansion, width, squeeze, drawn_stride = row
     expansion, width = _scaled(expansion * spec.width), _scaled(width * spec.width)
     names = spec.names
-    y = _ghost(x, expansion, name + names.ghosts[0], relu=True)
+    y = ghost(x, expansion, name=name + names.ghosts[0], end=norm_relu)
     if drawn_stride == 2:
         y = depthwise(y, kernel, stride, name=name + names.stride[0])
         y = norm(y, name + names.stride[1])
     if squeeze:
         y = _squeeze_excite(y, spec, name)
-    y = _ghost(y, width, name + names.ghosts[1], relu=False)
+    y = ghost(y, width, name=name + names.ghosts[1])
     if drawn_stride == 2 or x.shape[-1] != width:
         x = depthwise(x, kernel, stride, name=name + names.shortcut[0])
         x = norm(x, name + names.shortcut[1])
@@ -172,25 +156,11 @@ def _bottleneck(x, row, stride, spec, name):
     return layers.Add()([y, x])
 
 
-def _ghost(x, width, name, relu):
-    """(h, w, c) -> (h, w, width); all widths are multiples of four, so the halves are equal."""
-    primary = conv(x, width // 2, 1, name=f"{name}.primary_conv.0")
-    primary = norm(primary, f"{name}.primary_conv.1")
-    primary = layers.ReLU()(primary) if relu else primary
-    cheap = depthwise(primary, 3, name=f"{name}.cheap_operation.0")
-    cheap = norm(cheap, f"{name}.cheap_operation.1")
-    cheap = layers.ReLU()(cheap) if relu else cheap
-    return layers.Concatenate()([primary, cheap])
-
-
 def _squeeze_excite(x, spec, name):
-    """(h, w, c) -> (h, w, c), each channel scaled by a gate that sees all of them."""
-    reduce, expand = (name + part for part in spec.names.squeeze)
-    channels = x.shape[-1]
-    squeezed = nearest_multiple(channels / 4, spec.squeeze_multiple)
-    y = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    y = conv(y, squeezed, 1, name=reduce, use_bias=True)
-    y = layers.ReLU()(y)
-    y = conv(y, channels, 1, name=expand, use_bias=True)
-    y = layers.ReLU(max_value=1)(y) if spec.gate == "clip" else layers.Activation(spec.gate)(y)
-    return layers.Multiply()([x, y])
+    """(h, w, c) -> (h, w, c)."""
+    width = nearest_multiple(x.shape[-1] / 4, spec.squeeze_multiple)
+    clip = spec.gate == "clip"
+    activation = layers.ReLU()
+    gate = layers.ReLU(max_value=1) if clip else layers.Activation(spec.gate)
+    names = tuple(name + part for part in spec.names.squeeze)
+    return squeeze_excite(x, width, activation, gate, names=names)

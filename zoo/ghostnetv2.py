@@ -9,54 +9,35 @@ from dataclasses import dataclass
 from functools import partial
 
 from zoo._blocks import (
+    GHOST_STAGES,
     STEMS,
+    Factor,
+    Rate,
     Settings,
     classify,
     conv,
     dense,
     depthwise,
+    ghost,
     layers,
     nearest_multiple,
     norm,
     normalize,
+    squeeze_excite,
 )
 
 _scaled = partial(nearest_multiple, multiple=4)
-
-# Table 1 of GhostNet by stage; each row: kernel, expansion width, width, squeeze-excite, stride.
-STAGES = (
-    ((3, 16, 16, False, 1),),
-    ((3, 48, 24, False, 2),),
-    ((3, 72, 24, False, 1),),
-    ((5, 72, 40, True, 2),),
-    ((5, 120, 40, True, 1),),
-    ((3, 240, 80, False, 2),),
-    (
-        (3, 200, 80, False, 1),
-        (3, 184, 80, False, 1),
-        (3, 184, 80, False, 1),
-        (3, 480, 112, True, 1),
-        (3, 672, 112, True, 1),
-    ),
-    ((5, 672, 160, True, 2),),
-    (
-        (5, 960, 160, False, 1),
-        (5, 960, 160, True, 1),
-        (5, 960, 160, False, 1),
-        (5, 960, 160, True, 1),
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Settings):
     """Table and widths."""
 
-    stages: tuple[tuple[tuple[int, int, int, bool, int], ...], ...] = STAGES
-    """Rows as in STAGES; the second stage begins with the second downsampling."""
-    width: float = 1.0
+    stages: tuple[tuple[tuple[int, int, int, bool, int], ...], ...] = GHOST_STAGES
+    """Rows as in GHOST_STAGES; the second stage begins with the second downsampling."""
+    width: Factor = 1.0
     """Multiplies all widths but the head's."""
-    dropout: float = 0.2
+    dropout: Rate = 0.2
 
 
 VARIANTS = {
@@ -82,6 +63,11 @@ VARIANTS = {
     ),
 }
 
+TINY = {
+    "name": "ghostnetv2_100",
+    "stages": tuple(rows[:1] for rows in (*GHOST_STAGES[:2], *GHOST_STAGES[3:8:2])),
+}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
@@ -92,8 +78,8 @@ def build(spec, inputs, classes):
     for stage, rows in enumerate(spec.stages):
         for i, row in enumerate(rows):
             stride = second if stage == 1 else row[-1]  # stage 1 is the second downsampling
-            ghost = _attentive_ghost if stage > 1 else _ghost
-            x = _bottleneck(x, row, stride, ghost, spec.width, f"blocks.{stage}.{i}")
+            module = _attentive_ghost if stage > 1 else _ghost
+            x = _bottleneck(x, row, stride, module, spec.width, f"blocks.{stage}.{i}")
     tail = f"blocks.{len(spec.stages)}.0"
     x = conv(x, _scaled(960 * spec.width), 1, name=f"{tail}.conv")
     x = layers.ReLU()(norm(x, f"{tail}.bn1"))
@@ -102,11 +88,11 @@ def build(spec, inputs, classes):
     return classify(x, spec, classes)
 
 
-def _bottleneck(x, row, stride, ghost, factor, name):
+def _bottleneck(x, row, stride, module, factor, name):
     """(h, w, c) -> (h/stride, w/stride, width); a stem that keeps the size keeps the layers."""
     kernel, expansion, width, squeeze, drawn_stride = row
     width = _scaled(width * factor)
-    y = ghost(x, _scaled(expansion * factor), f"{name}.ghost1")
+    y = module(x, _scaled(expansion * factor), f"{name}.ghost1")
     if drawn_stride == 2:
         y = norm(depthwise(y, kernel, stride, name=f"{name}.conv_dw"), f"{name}.bn_dw")
     y = _squeeze_excite(y, f"{name}.se") if squeeze else y
@@ -119,12 +105,12 @@ def _bottleneck(x, row, stride, ghost, factor, name):
 
 
 def _ghost(x, width, name, activation="relu"):
-    """(h, w, c) -> (h, w, width); all widths are multiples of four, so the halves are equal."""
-    primary = conv(x, width // 2, 1, name=f"{name}.primary_conv.0")
-    primary = layers.Activation(activation)(norm(primary, f"{name}.primary_conv.1"))
-    cheap = depthwise(primary, 3, name=f"{name}.cheap_operation.0")
-    cheap = layers.Activation(activation)(norm(cheap, f"{name}.cheap_operation.1"))
-    return layers.Concatenate()([primary, cheap])
+    """(h, w, c) -> (h, w, width)."""
+
+    def end(x, name):
+        return layers.Activation(activation)(norm(x, name))
+
+    return ghost(x, width, name=name, end=end)
 
 
 def _attentive_ghost(x, width, name):
@@ -147,9 +133,7 @@ def _attentive_ghost(x, width, name):
 
 
 def _squeeze_excite(x, name):
-    """(h, w, c) -> (h, w, c), each channel scaled by a gate that sees all of them."""
-    channels = x.shape[-1]
-    y = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    y = conv(y, _scaled(channels / 4), 1, name=f"{name}.conv_reduce", use_bias=True)
-    y = conv(layers.ReLU()(y), channels, 1, name=f"{name}.conv_expand", use_bias=True)
-    return layers.Multiply()([x, layers.Activation("hard_sigmoid")(y)])
+    """(h, w, c) -> (h, w, c)."""
+    activation, gate = layers.ReLU(), layers.Activation("hard_sigmoid")
+    names = (f"{name}.conv_reduce", f"{name}.conv_expand")
+    return squeeze_excite(x, _scaled(x.shape[-1] / 4), activation, gate, names=names)

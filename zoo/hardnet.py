@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from zoo._blocks import (
     STEMS,
+    Factor,
+    Rate,
     Settings,
     classify,
-    conv,
+    conv_norm,
     depthwise,
     layers,
     max_pool,
@@ -29,12 +31,12 @@ class Spec(Settings):
     stem_width: int
     stages: tuple[tuple[tuple[int, int, int], ...], ...]
     """Of each stage, the blocks: layers, growth, and width of the 1x1 convolution behind them."""
-    multiplier: float = 1.7
+    multiplier: Factor = 1.7
     """Widens a layer for each link but its first."""
     separable: bool = False
     """Depthwise separable convolutions, also instead of pooling; 1x1 in the stem (DS)."""
-    dropout: float = 0.1
-    block_dropout: float = 0.0
+    dropout: Rate = 0.1
+    block_dropout: Rate = 0.0
     """Rate between each block of the last stage and its 1x1 convolution."""
 
 
@@ -88,14 +90,19 @@ VARIANTS = {
     ),
 }
 
+TINY = {
+    "name": "hardnet39ds",
+    "stages": (((4, 8, 32),), ((1, 8, 32),), ((1, 8, 32),), ((1, 8, 32),)),
+}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
     first, second = STEMS[spec.stem]
     kernel, stem = 1 if spec.separable else 3, "features.init_block"
     x = normalize(inputs, spec)
-    x = _relu6(_conv(x, spec.stem_width // 2, 3, first, name=f"{stem}.conv1"))
-    x = _relu6(_conv(x, spec.stem_width, kernel, name=f"{stem}.conv2"))
+    x = _relu6(conv_norm(x, spec.stem_width // 2, 3, first, name=f"{stem}.conv1"))
+    x = _relu6(conv_norm(x, spec.stem_width, kernel, name=f"{stem}.conv2"))
     if spec.separable:
         x = _depthwise(x, second, name=f"{stem}.downsample")
     elif second == 2:
@@ -106,7 +113,7 @@ def build(spec, inputs, classes):
             name = f"features.stage{stage}.unit{i}"
             x = _block(x, depth, growth, spec, name)
             x = layers.Dropout(spec.block_dropout)(x) if last and spec.block_dropout else x
-            x = _relu6(_conv(x, width, 1, name=f"{name}.conv"))
+            x = _relu6(conv_norm(x, width, 1, name=f"{name}.conv"))
         if spec.separable and not last:
             x = _depthwise(x, 2, name=f"{name}.downsample")
         elif not last:
@@ -130,8 +137,8 @@ def _block(x, depth, growth, spec, name):
 def _layer(x, width, spec, name):
     """(h, w, c) -> (h, w, width)."""
     if not spec.separable:
-        return layers.ReLU()(_conv(x, width, 3, name=name))
-    x = _relu6(_conv(x, width, 1, name=f"{name}.pw_conv"))
+        return layers.ReLU()(conv_norm(x, width, 3, name=name))
+    x = _relu6(conv_norm(x, width, 1, name=f"{name}.pw_conv"))
     return _depthwise(x, name=f"{name}.dw_conv")
 
 
@@ -141,11 +148,6 @@ def _joined(maps):
 
 def _relu6(x):
     return layers.ReLU(max_value=6)(x)
-
-
-def _conv(x, width, kernel, stride=1, *, name):
-    """(h, w, c) -> (h/stride, w/stride, width), normalized."""
-    return norm(conv(x, width, kernel, stride, name=f"{name}.conv"), f"{name}.bn")
 
 
 def _depthwise(x, stride=1, *, name):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from zoo._blocks import (
     STEMS,
+    Factor,
+    Rate,
     Settings,
     classify,
     depthwise,
@@ -37,9 +39,9 @@ class Spec(Settings):
     """Blocks per stage and the widths' factor."""
 
     blocks: tuple[int, int, int, int, int, int, int] = (1, 2, 3, 4, 3, 3, 1)
-    width: float = 1.0
+    width: Factor = 1.0
     """Multiplies all widths, the head's only if that makes it wider."""
-    dropout: float = 0.2
+    dropout: Rate = 0.2
 
 
 VARIANTS = {
@@ -50,6 +52,8 @@ VARIANTS = {
         weights=("timm:mobilenetv2_100.ra_in1k",),
     ),
 }
+
+TINY = {"name": "mobilenetv2_100", "blocks": (1,) * 7}
 
 
 def build(spec, inputs, classes):

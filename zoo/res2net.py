@@ -15,7 +15,18 @@ are drawn by He's rule from the fan-out, as the authors' and timm's are.
 from dataclasses import dataclass
 from functools import partial
 
-from zoo._blocks import CIFAR, STEMS, Settings, classify, he_conv, layers, max_pool, norm, normalize
+from zoo._blocks import (
+    CIFAR,
+    STEMS,
+    Rate,
+    Settings,
+    classify,
+    he_conv,
+    layers,
+    max_pool,
+    norm,
+    normalize,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +39,11 @@ class Spec(Settings):
     parts: int = 4
     groups: int = 1
     stem_kernel: int = 7
-    dropout: float = 0.0
+    dropout: Rate = 0.0
+
+    def __post_init__(self):
+        if self.parts < 2:
+            raise ValueError(f"parts={self.parts} must be at least 2: the last has no convolution.")
 
 
 _cifar = partial(
@@ -96,11 +111,11 @@ VARIANTS = {
     ),
 }
 
+TINY = {"name": "res2net50_26w_4s", "blocks": (2, 1, 1, 1), "part_width": 8, "parts": 3}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
-    if spec.parts < 2:
-        raise ValueError(f"parts={spec.parts} must be at least 2: the last has no convolution.")
     first, second = STEMS[spec.stem or "cifar"]
     x = normalize(inputs, spec)
     x = he_conv(x, 64, spec.stem_kernel, first, name="conv1")

@@ -7,7 +7,7 @@ torchvision and timm, and unlike the paper, a bottleneck strides in its 3x3 and 
 
 from dataclasses import dataclass
 
-from zoo._blocks import STEMS, Settings, classify, he_conv, layers, max_pool, norm, normalize
+from zoo._blocks import STEMS, Rate, Settings, classify, he_conv, layers, max_pool, norm, normalize
 
 WIDTHS = (64, 128, 256, 512)
 
@@ -19,7 +19,7 @@ class Spec(Settings):
     blocks: tuple[int, int, int, int]
     bottleneck: bool = False
     stem_kernel: int = 7
-    dropout: float = 0.0
+    dropout: Rate = 0.0
 
 
 VARIANTS = {
@@ -46,6 +46,8 @@ VARIANTS = {
         weights=("timm:resnet50.tv_in1k", "timm:resnet50.a1_in1k"),
     ),
 }
+
+TINY = {"name": "resnet18"}
 
 
 def build(spec, inputs, classes):

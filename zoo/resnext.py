@@ -13,8 +13,10 @@ from typing import NamedTuple
 from zoo._blocks import (
     CIFAR,
     STEMS,
+    Rate,
     Settings,
     classify,
+    conv_norm,
     he_conv,
     layers,
     max_pool,
@@ -35,13 +37,13 @@ class Names(NamedTuple):
 
 TIMM = Names(
     stem=("conv1", "bn1"),
-    block="layer{stage}.{i}.",
+    block="layer{stage}.{i}",
     convs=(("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")),
     shortcut=("downsample.0", "downsample.1"),
 )
 PYTORCHCV = Names(
     stem=("features.init_block.conv", "features.init_block.bn"),
-    block="features.stage{stage}.unit{unit}.",
+    block="features.stage{stage}.unit{unit}",
     convs=tuple((f"body.conv{i}.conv", f"body.conv{i}.bn") for i in (1, 2, 3)),
     shortcut=("identity_conv.conv", "identity_conv.bn"),
 )
@@ -56,7 +58,7 @@ class Spec(Settings):
     group_width: int
     """Later stages double it each, with the number of groups unchanged."""
     stem_kernel: int = 7
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     names: Names = TIMM
 
 
@@ -120,6 +122,8 @@ VARIANTS = {
     ),
 }
 
+TINY = {"name": "resnext50_32x4d", "blocks": (1, 1, 1, 1), "groups": 4}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
@@ -140,17 +144,10 @@ def build(spec, inputs, classes):
 def _block(x, scale, stride, spec, name):
     """(h, w, c) -> (h/stride, w/stride, 256 scale)."""
     inner, names = spec.groups * spec.group_width * scale, spec.names
-    y = _conv(x, inner, 1, name=name, names=names.convs[0])
-    y = layers.ReLU()(y)
-    y = _conv(y, inner, 3, stride, groups=spec.groups, name=name, names=names.convs[1])
-    y = layers.ReLU()(y)
-    y = _conv(y, 256 * scale, 1, name=name, names=names.convs[2])
+    conv = partial(conv_norm, name=name, by=he_conv)
+    y = layers.ReLU()(conv(x, inner, 1, parts=names.convs[0]))
+    y = layers.ReLU()(conv(y, inner, 3, stride, groups=spec.groups, parts=names.convs[1]))
+    y = conv(y, 256 * scale, 1, parts=names.convs[2])
     if stride > 1 or x.shape[-1] != 256 * scale:
-        x = _conv(x, 256 * scale, 1, stride, name=name, names=names.shortcut)
+        x = conv(x, 256 * scale, 1, stride, parts=names.shortcut)
     return layers.ReLU()(layers.Add()([y, x]))
-
-
-def _conv(x, width, kernel, stride=1, *, groups=1, name, names):
-    """(h, w, c) -> (h/stride, w/stride, width), normalized."""
-    x = he_conv(x, width, kernel, stride, groups=groups, name=name + names[0])
-    return norm(x, name + names[1])

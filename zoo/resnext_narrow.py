@@ -17,7 +17,17 @@ Pixels are normalized as for CIFAR-10, and the dense layer is drawn as everywher
 
 from dataclasses import dataclass
 
-from zoo._blocks import CIFAR, Settings, classify, conv, layers, norm, normalize, variance_scaling
+from zoo._blocks import (
+    CIFAR,
+    Factor,
+    Rate,
+    Settings,
+    classify,
+    conv_norm,
+    layers,
+    normalize,
+    variance_scaling,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +47,17 @@ class Spec(Settings):
     transition_stride: int = 2
     flatten: bool = True
     """The dense layer sees all pixels of the last map, not their mean."""
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     mean: tuple[float, ...] = CIFAR["mean"]
-    std: tuple[float, ...] = CIFAR["std"]
+    std: tuple[Factor, ...] = CIFAR["std"]
+
+    def __post_init__(self):
+        for width in self.widths[:-1]:
+            if width % (self.bottleneck * self.groups):
+                raise ValueError(
+                    f"width {width} of widths={self.widths!r} must be a multiple of "
+                    f"bottleneck * groups = {self.bottleneck * self.groups}."
+                )
 
 
 VARIANTS = {
@@ -54,15 +72,11 @@ VARIANTS = {
     ),
 }
 
+TINY = {"name": "resnext_narrow3", "blocks": 1}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
-    for width in spec.widths[:-1]:
-        if width % (spec.bottleneck * spec.groups):
-            raise ValueError(
-                f"width {width} of widths={spec.widths!r} must be a multiple of "
-                f"bottleneck * groups = {spec.bottleneck * spec.groups}."
-            )
     transition = spec.transition_kernel, spec.transition_stride
     x = _unit(normalize(inputs, spec), spec.widths[0], 3, name="stem")
     for stage, width in enumerate(spec.widths[1:], start=1):
@@ -87,8 +101,7 @@ def _unit(x, width, kernel, stride=1, **options):
     return layers.ReLU()(_conv_norm(x, width, kernel, stride, **options))
 
 
-def _conv_norm(x, width, kernel, stride=1, *, name, **options):
+def _conv_norm(x, width, kernel, stride=1, **options):
     """(h, w, c) -> (h/stride, w/stride, width), normalized."""
     he_normal = variance_scaling(2.0, "fan_in", "truncated_normal")
-    options = {"kernel_initializer": he_normal, **options}
-    return norm(conv(x, width, kernel, stride, name=f"{name}.conv", **options), f"{name}.bn")
+    return conv_norm(x, width, kernel, stride, kernel_initializer=he_normal, **options)

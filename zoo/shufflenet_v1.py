@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from zoo._blocks import (
     STEMS,
+    Rate,
     Settings,
     classify,
     conv,
@@ -29,7 +30,14 @@ class Spec(Settings):
     width: int
     stem_width: int = 24
     units: tuple[int, int, int] = (4, 8, 4)
-    dropout: float = 0.0
+    dropout: Rate = 0.0
+
+    def __post_init__(self):
+        if self.width % (4 * self.groups) or self.stem_width % self.groups:
+            raise ValueError(
+                f"groups={self.groups} must divide stem_width={self.stem_width} and a quarter of "
+                f"width={self.width}: choose widths that it divides."
+            )
 
 
 VARIANTS = {
@@ -50,14 +58,11 @@ VARIANTS = {
     ),
 }
 
+TINY = {"name": "shufflenet_v1_g3", "groups": 3, "width": 48, "units": (2, 1, 1)}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
-    if spec.groups < 1 or spec.width % (4 * spec.groups) or spec.stem_width % spec.groups:
-        raise ValueError(
-            f"groups={spec.groups} must divide stem_width={spec.stem_width} and a quarter of "
-            f"width={spec.width}: choose widths that it divides."
-        )
     first, second = STEMS[spec.stem]
     x = normalize(inputs, spec)
     x = _conv(x, spec.stem_width, 3, first, name="features.init_block.conv")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from zoo._blocks import (
     STEMS,
+    Rate,
     Settings,
     classify,
-    conv,
+    conv_norm,
     depthwise,
     layers,
     max_pool,
@@ -27,7 +28,11 @@ class Spec(Settings):
     stem_width: int = 24
     head_width: int = 1024
     units: tuple[int, int, int] = (4, 8, 4)
-    dropout: float = 0.0
+    dropout: Rate = 0.0
+
+    def __post_init__(self):
+        if self.width % 2:
+            raise ValueError(f"width={self.width} must be even: a unit splits it into halves.")
 
 
 VARIANTS = {
@@ -43,11 +48,11 @@ VARIANTS = {
     ),
 }
 
+TINY = {"name": "shufflenet_v2_x0_5", "units": (2, 1, 1)}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
-    if spec.width < 2 or spec.width % 2:
-        raise ValueError(f"width={spec.width} must be even: a unit splits it into halves.")
     first, second = STEMS[spec.stem]
     x = normalize(inputs, spec)
     x = _conv(x, spec.stem_width, 3, first, path="conv1")
@@ -92,8 +97,8 @@ def _shuffle(x, y):
 
 def _conv(x, width, kernel, stride=1, *, path, index=0):
     """(h, w, c) -> (h/stride, w/stride, width), normalized under the next index and rectified."""
-    x = conv(x, width, kernel, stride, name=f"{path}.{index}")
-    return layers.ReLU()(norm(x, f"{path}.{index + 1}"))
+    parts = (index, index + 1)
+    return layers.ReLU()(conv_norm(x, width, kernel, stride, name=path, parts=parts))
 
 
 def _depthwise(x, stride, *, path, index=0):

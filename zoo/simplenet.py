@@ -9,7 +9,18 @@ PyTorch files leave its rate at zero.
 from dataclasses import dataclass
 from functools import partial
 
-from zoo._blocks import CIFAR, Settings, classify, conv, layers, norm, normalize, variance_scaling
+from zoo._blocks import (
+    CIFAR,
+    Factor,
+    Rate,
+    Settings,
+    classify,
+    conv,
+    layers,
+    norm,
+    normalize,
+    variance_scaling,
+)
 
 ONE_BY_ONE = (3,) * 10 + (1, 1, 3)
 
@@ -20,15 +31,24 @@ class Spec(Settings):
 
     stem: str | None = None
     filters: tuple[int, ...]
-    scale: float = 1.0
+    scale: Factor = 1.0
     kernels: tuple[int, ...] = ONE_BY_ONE
     strided: tuple[int, ...] = ()
     """Numbers of the layers, from 1, as in the paper's table."""
     pooled: tuple[int, ...]
     dropout_everywhere: bool
     """Dropout also between a layer and its pooling, and after the last layer."""
-    conv_dropout: float = 0.0
-    dropout: float = 0.0
+    conv_dropout: Rate = 0.0
+    dropout: Rate = 0.0
+
+    def __post_init__(self):
+        if len(self.filters) != len(self.kernels):
+            raise ValueError(
+                f"filters={self.filters} and kernels={self.kernels} must be of one length: give "
+                "both."
+            )
+        if round(min(self.filters) * self.scale) < 1:
+            raise ValueError(f"scale={self.scale} leaves no maps of filters={self.filters}.")
 
 
 _cifar = partial(
@@ -95,13 +115,11 @@ VARIANTS = {
     "simplenetv1_9m_m2": _9m(strided=M2, macs=3_554_587_136, macs_64=290_464_256),
 }
 
+TINY = {"name": "simplenet_cifar_310k"}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
-    if len(spec.filters) != len(spec.kernels):
-        raise ValueError(
-            f"filters={spec.filters} and kernels={spec.kernels} must be of one length: give both."
-        )
     x = normalize(inputs, spec)
     slot = 0  # the reference numbers every module, dropout of rate zero included
     last = len(spec.filters)

@@ -12,7 +12,7 @@ pooling yields, is `logits` itself; where the classifier is left out, the averag
 
 from dataclasses import dataclass
 
-from zoo._blocks import STEMS, Settings, conv, layer_name, layers, normalize, variance_scaling
+from zoo._blocks import STEMS, Rate, Settings, conv, layer_name, layers, normalize, variance_scaling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,14 @@ class Spec(Settings):
     stem_kernel: int = 3
     squeezes: tuple[int, ...] = (16, 16, 32, 32, 48, 48, 64, 64)
     """Maps of each fire module's first convolution; the other two have four times as many."""
-    pools: tuple[int, ...]
+    pools: tuple[int, ...] = ()
     """Fire modules that a pool follows, numbered from 2 as in table 1."""
-    dropout: float = 0.5
+    dropout: Rate = 0.5
+
+    def __post_init__(self):
+        last = 1 + len(self.squeezes)
+        if not set(self.pools) <= set(range(2, last + 1)):
+            raise ValueError(f"pools={self.pools} must be fire modules, from 2 to {last}.")
 
 
 VARIANTS = {
@@ -42,12 +47,11 @@ VARIANTS = {
     ),
 }
 
+TINY = {"name": "squeezenet1_1"}
+
 
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
-    fires = range(2, 2 + len(spec.squeezes))
-    if not set(spec.pools) <= set(fires):
-        raise ValueError(f"pools={spec.pools} must be fire modules, from 2 to {fires[-1]}.")
     first, second = STEMS[spec.stem]
     x = normalize(inputs, spec)
     options = {"kernel_initializer": _he_uniform(), "name": layer_name("features.0")}
@@ -55,7 +59,7 @@ def build(spec, inputs, classes):
     x = layers.ReLU()(x)
     x = _pool(x) if second == 2 else x
     slot = 3  # the reference numbers convolution, ReLU and pools too
-    for fire, width in zip(fires, spec.squeezes, strict=True):
+    for fire, width in enumerate(spec.squeezes, start=2):
         x = _fire(x, width, f"features.{slot}")
         slot += 1
         if fire in spec.pools:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from zoo._blocks import (
     STEMS,
+    Factor,
+    Rate,
     Settings,
     classify,
-    conv,
+    conv_norm,
     layer_name,
     layers,
     norm,
@@ -27,11 +29,19 @@ class Spec(Settings):
 
     blocks: tuple[int, int, int, int] = (6, 6, 8, 1)
     widths: tuple[int, int, int, int] = (32, 64, 128, 256)
-    scale: float = 1.0
+    scale: Factor = 1.0
     """Multiplies all widths."""
     stem_width: int = 64
     final_width: int = 128
-    dropout: float = 0.0
+    dropout: Rate = 0.0
+
+    def __post_init__(self):
+        least = int(min(self.stem_width, self.final_width, *self.widths) * self.scale)
+        if least < 8:
+            raise ValueError(
+                f"scale={self.scale} leaves {least} of the maps of widths={self.widths}, "
+                f"stem_width={self.stem_width} and final_width={self.final_width}: a block needs 8."
+            )
 
 
 VARIANTS = {
@@ -40,6 +50,8 @@ VARIANTS = {
         scale=2.0, parameters=2_583_752, macs=875_752_960, macs_64=266_792_960
     ),
 }
+
+TINY = {"name": "squeezenext_1_0_23", "blocks": (2, 1, 1, 1)}
 
 
 def build(spec, inputs, classes):
@@ -83,8 +95,7 @@ def _block(x, width, stride, name):
 def _conv(x, width, kernel, stride=1, *, name):
     """(h, w, c) -> (h/stride, w/stride, width), normalized and rectified."""
     options = {"use_bias": True, "kernel_initializer": _he_uniform()}
-    x = conv(x, width, kernel, stride, name=f"{name}.conv", **options)
-    return layers.ReLU()(norm(x, f"{name}.bn"))
+    return layers.ReLU()(conv_norm(x, width, kernel, stride, name=name, **options))
 
 
 def _pool(x):

@@ -8,7 +8,7 @@ normalized and rectified maps. Other ports stride in the second, or have biases,
 
 from dataclasses import dataclass
 
-from zoo._blocks import CIFAR, Settings, classify, he_conv, layers, norm, normalize
+from zoo._blocks import CIFAR, Factor, Rate, Settings, classify, he_conv, layers, norm, normalize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +18,11 @@ class Spec(Settings):
     stem: str | None = None
     blocks: int
     widen: int
-    conv_dropout: float = 0.0
+    conv_dropout: Rate = 0.0
     """Rate between the two convolutions of a block; the paper also trains with 0.3."""
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     mean: tuple[float, ...] = CIFAR["mean"]
-    std: tuple[float, ...] = CIFAR["std"]
+    std: tuple[Factor, ...] = CIFAR["std"]
 
 
 VARIANTS = {
@@ -49,6 +49,8 @@ VARIANTS = {
         blocks=4, widen=10, parameters=36_479_194, macs=5_243_328_768, macs_64=20_973_295_872
     ),
 }
+
+TINY = {"name": "wrn_16_2"}
 
 
 def build(spec, inputs, classes):
