@@ -1,14 +1,15 @@
 """From images and a policy to an augmented batch: checks, draws, batch sizes, device."""
 
 import threading
-import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
-from augment import _draw, _warp
+from augment import _draw, _pixels, _warp
 from augment.policy import Policy, get
+
+GREY = "channel shift and brightness"  # what a policy has in grey levels
 
 
 def batch(images, policy, *, seed: int, epoch: int, indices):
@@ -26,15 +27,17 @@ def batch(images, policy, *, seed: int, epoch: int, indices):
         padded inside, so ragged last batches compile nothing.
 
     Raises:
-        ValueError: `images` is not (n, h, w, c), or `indices` has another length.
+        ValueError: `images` is not (n, h, w, c) or has, as a NumPy array, values that are not
+            finite (a tensor is not looked at: that would wait for the device); `indices` has
+            another length.
 
     """
     policy = get(policy)
     images = as_images(images)
     if len(indices) != len(images):
         raise ValueError(f"{len(images)} images but {len(indices)} indices: one each is needed")
-    if policy.channel_shift or policy.brightness:
-        warn_if_scaled(images)
+    if isinstance(images, np.ndarray):
+        _pixels.extent(images, GREY if policy.channel_shift or policy.brightness else "")
     drawn = _draw.draw(policy, seed=seed, epoch=epoch, indices=indices, shape=images.shape[1:])
     return _apply(images, drawn, policy)
 
@@ -108,16 +111,3 @@ def as_images(images):
     if keras.backend.standardize_dtype(images.dtype) in ("uint8", "float32"):
         return images
     return images.astype("float32") if hasattr(images, "astype") else ops.cast(images, "float32")
-
-
-def warn_if_scaled(images) -> None:
-    """Warn of float images in [0, 1], on which ranges in 0..255 units would saturate."""
-    if not isinstance(images, np.ndarray) or images.dtype == np.uint8:
-        return
-    low, high = float(images.min()), float(images.max())
-    if 0 <= low and 0 < high <= 1:
-        warnings.warn(
-            f"images lie in [{low:.3g}, {high:.3g}], but channel shift and brightness are in raw "
-            "pixel values 0..255: multiply the images by 255 and rescale after augmentation",
-            stacklevel=3,
-        )

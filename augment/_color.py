@@ -33,3 +33,8 @@ def brighten(images, factor):
 def order_channels(images, order):
     """Make channel order[i, k] of image i its channel k; `order` is (n, c)."""
     return ops.take_along_axis(images, order[:, None, None, :], axis=-1)
+
+
+# What is drawn -> what it does to images, given it (n,): one after the other in this order, behind
+# the channel shift.
+BY_NUMBER = {"brightness": brighten}

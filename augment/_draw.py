@@ -6,15 +6,44 @@ is no global state, so batch size, order, workers and restarts cannot change a d
 """
 
 import functools
+import typing
 
 import numpy as np
 
 from augment.policy import Policy, get
 
-# Column of each parameter's random number. Fixed, so that switching one operation on or off
-# leaves the draws of the others as they are. A shift has a magnitude and a sign.
-_THETA, _TX, _TY, _SHEAR, _ZX, _ZY = 0, 1, 3, 5, 6, 7
-_FLIP_H, _FLIP_V, _CHANNEL_SHIFT, _BRIGHTNESS, _SHUFFLE, _ORDER = 8, 9, 10, 11, 12, 13
+
+class Columns(typing.NamedTuple):
+    """The numbers in an image's sequence that belong to one parameter."""
+
+    first: int
+    count: int = 1
+
+
+# Fixed, so that switching one operation on or off, or adding one, leaves the draws of the others
+# as they are. Only the columns that a policy reads are computed: gaps cost nothing.
+COLUMNS = {
+    "theta": Columns(0),
+    "tx": Columns(1, 2),  # magnitude, sign
+    "ty": Columns(3, 2),
+    "shear": Columns(5),
+    "zx": Columns(6),
+    "zy": Columns(7),
+    "flip_horizontal": Columns(8),
+    "flip_vertical": Columns(9),
+    "channel_shift_intensity": Columns(10),
+    "brightness": Columns(11),
+    "channel_shuffle": Columns(12),  # decision
+    "channel_order": Columns(13, 1011),  # as many as the image has channels
+    # From LATER on, of transforms to come, with room in each for a number that was not thought of:
+    "color_jitter": Columns(1024, 16),  # decision, four factors, order of the four operations
+    "grayscale": Columns(1040, 16),  # decision
+    "erasing": Columns(1056, 16),  # decision, area, ratio, row, column, values of the channels
+    "perspective": Columns(1072, 16),  # decision, two numbers of each corner
+    "resized_crop": Columns(1088, 16),  # area, ratio, row, column
+}
+
+LATER, END = 1024, 1104  # columns that `augment.Augment` draws apart from those before them
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd
 
@@ -36,29 +65,36 @@ def draw(policy, *, seed: int, epoch: int, indices, shape) -> dict[str, np.ndarr
         channel_order (n, channels), the source of each channel.
 
     """
-    shape = tuple(int(side) for side in shape)
+    policy, shape = get(policy), tuple(int(side) for side in shape)
     if len(shape) != 3:
         raise ValueError(f"shape must be (height, width, channels), got {shape}")
-    return parameters(get(policy), uniforms(seed, epoch, indices, columns(shape[2])), shape)
-
-
-def columns(channels: int) -> int:
-    """Count the random numbers that one image takes."""
-    return _ORDER + channels
+    found = plan(policy, shape)
+    return parameters(found, uniforms(seed, epoch, indices, found.columns))
 
 
 def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
     """Draw the order (n,) in which an epoch visits n images, unrelated to what `draw` returns."""
-    return np.argsort(uniforms(~int(seed), epoch, np.arange(n), 1)[:, 0], kind="stable")
+    return np.argsort(uniforms(~int(seed), epoch, np.arange(n), np.arange(1))[:, 0], kind="stable")
 
 
-def uniforms(seed: int, epoch: int, indices, count: int) -> np.ndarray:
-    """Draw uniform numbers (n, count) in [0, 1), with 53 bits."""
+def image_numbers(indices, n: int) -> np.ndarray:
+    """Return the numbers (n,) of n images in their data set; None stands for 0 to n - 1."""
+    indices = np.arange(n) if indices is None else np.asarray(indices)
+    if indices.shape != (n,) or indices.dtype.kind not in "iu":
+        raise ValueError(
+            f"{n} images but indices {indices.shape} {indices.dtype}: one whole number each is "
+            "needed"
+        )
+    return indices
+
+
+def uniforms(seed: int, epoch: int, indices, columns: np.ndarray) -> np.ndarray:
+    """Draw uniform numbers (n, columns) in [0, 1), with 53 bits, of the columns by number."""
     indices = np.asarray(indices)
     if indices.ndim != 1 or (indices.size and not np.issubdtype(indices.dtype, np.integer)):
         raise ValueError(f"indices must be whole numbers (n,), got {indices.dtype} {indices.shape}")
     states = _mix(_stream(int(seed), int(epoch)) + _GAMMA * indices.astype(np.uint64))
-    steps = _GAMMA * np.arange(1, count + 1, dtype=np.uint64)
+    steps = _GAMMA * (columns + 1).astype(np.uint64)
     return (_mix(states[:, None] + steps) >> np.uint64(11)) * 2.0**-53
 
 
@@ -76,41 +112,86 @@ def _mix(state: np.ndarray) -> np.ndarray:
     return state ^ (state >> np.uint64(31))
 
 
-def parameters(policy: Policy, u, shape: tuple[int, int, int], ops=np) -> dict:
-    """Turn uniform numbers (n, columns) into parameters; `ops` is NumPy or keras.ops."""
+class Plan(typing.NamedTuple):
+    """What a policy reads of the numbers of an image of one shape, and what it makes of them."""
+
+    columns: np.ndarray  # by number; those of `ranges` first, the order of the channels last
+    place: dict[str, int]  # of each name's first number among `columns`
+    ranges: dict[str, tuple[float, float]]
+    low: np.ndarray  # of `ranges`
+    span: np.ndarray
+    choices: dict[str, tuple]  # (limit, side in pixels), see Policy.width_shift
+    shares: dict[str, float]  # probabilities
+
+
+def plan(policy: Policy, shape: tuple[int, int, int]) -> Plan:
+    """Choose the columns that `policy` reads, once for all images (height, width, channels)."""
+    # Policies with shifts of 3 and of 3.0 are equal, but whole pixels are another draw.
+    return _plan(policy, shape, type(policy.width_shift), type(policy.height_shift))
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(policy: Policy, shape: tuple[int, int, int], *_types: type) -> Plan:
     height, width, channels = shape
+    zoom = policy.zoom if policy.zoom != (1.0, 1.0) else None
     ranges = {
-        "theta": (_THETA, _around(policy.rotation)),
-        "tx": (_TX, _pixels(policy.width_shift, width)),
-        "ty": (_TY, _pixels(policy.height_shift, height)),
-        "shear": (_SHEAR, _around(policy.shear)),
-        "zx": (_ZX, policy.zoom if policy.zoom != (1.0, 1.0) else None),
-        "zy": (_ZY, policy.zoom if policy.zoom != (1.0, 1.0) else None),
-        "channel_shift_intensity": (_CHANNEL_SHIFT, _around(policy.channel_shift)),
-        "brightness": (_BRIGHTNESS, policy.brightness),
+        "theta": _around(policy.rotation),
+        "tx": _pixels(policy.width_shift, width),
+        "ty": _pixels(policy.height_shift, height),
+        "shear": _around(policy.shear),
+        "zx": zoom,
+        "zy": zoom,
+        "channel_shift_intensity": _around(policy.channel_shift),
+        "brightness": policy.brightness,
     }
-    # One multiplication for all ranges: calls, not arithmetic, are what drawing costs.
-    low = np.zeros(columns(channels), "float64" if ops is np else "float32")
-    span = np.zeros_like(low)
-    for column, bounds in ranges.values():
-        if bounds:
-            low[column], span[column] = bounds[0], bounds[1] - bounds[0]
-    values = ops.add(ops.multiply(u, span), low)
-    drawn = {name: values[:, column] for name, (column, bounds) in ranges.items() if bounds}
-    for name, column, limit, side in (
-        ("tx", _TX, policy.width_shift, width),
-        ("ty", _TY, policy.height_shift, height),
-    ):
-        if limit and not isinstance(limit, float):
-            drawn[name] = _choice(limit, side, u[:, column], u[:, column + 1], ops)
-    if policy.horizontal_flip:
-        drawn["flip_horizontal"] = u[:, _FLIP_H] < policy.horizontal_flip
-    if policy.vertical_flip:
-        drawn["flip_vertical"] = u[:, _FLIP_V] < policy.vertical_flip
+    ranges = {name: bounds for name, bounds in ranges.items() if bounds}
+    choices = {"tx": (policy.width_shift, width), "ty": (policy.height_shift, height)}
+    choices = {k: v for k, v in choices.items() if v[0] and not isinstance(v[0], float)}
+    shares = {
+        "flip_horizontal": policy.horizontal_flip,
+        "flip_vertical": policy.vertical_flip,
+        "channel_shuffle": policy.channel_shuffle,
+    }
+    shares = {name: share for name, share in shares.items() if share}
+    counts = dict.fromkeys(ranges, 1) | dict.fromkeys(choices, 2) | dict.fromkeys(shares, 1)
     if policy.channel_shuffle:
-        shuffled = u[:, _SHUFFLE, None] < policy.channel_shuffle
-        order = ops.argsort(u[:, _ORDER : _ORDER + channels], axis=1)
-        drawn["channel_order"] = ops.where(shuffled, order, ops.arange(channels, dtype=order.dtype))
+        most = COLUMNS["channel_order"].count
+        if channels > most:
+            raise ValueError(f"images of {channels} channels: channel_shuffle takes up to {most}")
+        counts["channel_order"] = channels
+    columns = [COLUMNS[name].first + k for name, count in counts.items() for k in range(count)]
+    places = np.cumsum([0, *counts.values()])[:-1].tolist()
+    low, high = np.array(list(ranges.values())).reshape(-1, 2).T
+    return Plan(
+        columns=np.array(columns, np.int64),
+        place=dict(zip(counts, places, strict=True)),
+        ranges=ranges,
+        low=low,
+        span=high - low,
+        choices=choices,
+        shares=shares,
+    )
+
+
+def parameters(found: Plan, u, ops=np) -> dict:
+    """Turn uniform numbers (n, columns of the plan) into parameters, in NumPy or keras.ops."""
+    drawn = {}
+    if found.ranges:
+        # One multiplication for all ranges: calls, not arithmetic, are what drawing costs.
+        dtype = "float64" if ops is np else "float32"
+        low, span = found.low.astype(dtype, copy=False), found.span.astype(dtype, copy=False)
+        values = ops.add(ops.multiply(u[:, : len(low)], span), low)
+        drawn = {name: values[:, k] for k, name in enumerate(found.ranges)}
+    for name, (limit, side) in found.choices.items():
+        place = found.place[name]
+        drawn[name] = _choice(limit, side, u[:, place], u[:, place + 1], ops)
+    for name, share in found.shares.items():
+        drawn[name] = u[:, found.place[name]] < share
+    if "channel_shuffle" in drawn:
+        shuffled = drawn.pop("channel_shuffle")[:, None]
+        order = ops.argsort(u[:, found.place["channel_order"] :], axis=1)
+        unshuffled = ops.arange(order.shape[1], dtype=order.dtype)
+        drawn["channel_order"] = ops.where(shuffled, order, unshuffled)
     return drawn
 
 

@@ -10,9 +10,7 @@ import typing
 import keras
 import numpy as np
 
-from augment import _apply, _draw
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
+from augment import _apply, _draw, _files, _pixels
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -39,6 +37,11 @@ class Options:
         border = int(n * share)
         if self.subset is None:
             return slice(0, n)
+        if self.subset == "validation" and not share:
+            raise ValueError(
+                "subset='validation' of a generator without validation_split: give "
+                "ImageDataGenerator(validation_split=0.2), or another share"
+            )
         return slice(0, border) if self.subset == "validation" else slice(border, n)
 
 
@@ -135,16 +138,17 @@ class ArrayIterator(Iterator):
     def __init__(self, generator, x, y, sample_weight, ignore_class_split=False, **options):
         options = Options(**options)
         x = _apply.as_images(np.asarray(x))
-        if generator.channel_shift_range or generator.brightness_range:
-            _apply.warn_if_scaled(x)
+        grey = generator.channel_shift_range or generator.brightness_range
+        _pixels.extent(x, _apply.GREY if grey else "")
         arrays = {"y": y, "sample_weight": sample_weight}
         arrays = {k: None if v is None else np.asarray(v) for k, v in arrays.items()}
         for name, array in arrays.items():
             if array is not None and len(array) != len(x):
                 raise ValueError(f"{len(x)} images in x, but {len(array)} in {name}: one each")
-        if options.subset and arrays["y"] is not None and not ignore_class_split:
-            _check_classes(arrays["y"], int(len(x) * generator.validation_split))
-        part = options.split(len(x), generator.validation_split)
+        share = generator.validation_split
+        part = options.split(len(x), share)
+        if options.subset and share and arrays["y"] is not None and not ignore_class_split:
+            _check_classes(arrays["y"], int(len(x) * share))
         self.x = x[part]
         self.y, self.sample_weight = (None if a is None else a[part] for a in arrays.values())
         super().__init__(generator, len(self.x), options)
@@ -187,7 +191,7 @@ class DirectoryIterator(Iterator):
         self.directory = pathlib.Path(directory)
         if not self.directory.is_dir():
             raise ValueError(f"{self.directory} is not a folder")
-        names = classes or sorted(path.name for path in self.directory.iterdir() if path.is_dir())
+        names = classes or _files.class_folders(self.directory)
         if class_mode == "binary" and len(names) != 2:
             raise ValueError(f"class_mode 'binary' needs two classes, {directory} has {len(names)}")
         self.class_indices = {name: number for number, name in enumerate(names)}
@@ -195,7 +199,7 @@ class DirectoryIterator(Iterator):
         self._read = read
         self.filenames, numbers = [], []
         for name, number in self.class_indices.items():
-            files = _image_files(self.directory / name, follow_links)
+            files = _files.image_files(self.directory / name, follow_links)
             files = files[options.split(len(files), generator.validation_split)]
             self.filenames += [os.path.relpath(path, self.directory) for path in files]
             numbers += [number] * len(files)
@@ -203,7 +207,7 @@ class DirectoryIterator(Iterator):
         self.labels, self.num_classes, self.samples = self.classes, len(names), len(numbers)
         if not self.samples and not options.subset:
             raise ValueError(
-                f"no images ({', '.join(SUFFIXES)}) in the class folders of {directory}"
+                f"no images ({', '.join(_files.SUFFIXES)}) in the class folders of {directory}"
             )
         super().__init__(generator, self.samples, options)
         print(f"Found {self.samples} images belonging to {self.num_classes} classes.")
@@ -215,16 +219,8 @@ class DirectoryIterator(Iterator):
 
     def _images(self, chosen) -> np.ndarray:
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            return np.stack(list(pool.map(self._image, chosen)))
-
-    def _image(self, index: int) -> np.ndarray:
-        path = self.directory / self.filenames[index]
-        try:
-            image = self._read(path)
-        except OSError as error:
-            raise ValueError(f"cannot read image {path}: {error}") from error
-        deeper = image.mode not in ("L", "RGB", "RGBA")  # gray of 16 or 32 bits
-        return keras.utils.img_to_array(image, dtype="float32" if deeper else "uint8")
+            paths = (self.directory / self.filenames[index] for index in chosen)
+            return np.stack(list(pool.map(self._read, paths)))
 
     def _with_labels(self, images, chosen):
         labels = self.classes[chosen]
@@ -235,14 +231,3 @@ class DirectoryIterator(Iterator):
         if self.class_mode == "categorical":
             return images, np.eye(self.num_classes, dtype=images.dtype)[labels]
         return images, labels.astype(images.dtype)
-
-
-def _image_files(folder: pathlib.Path, follow_links: bool) -> list[str]:
-    if not folder.is_dir():
-        raise ValueError(f"class folder {folder} does not exist")
-    return [
-        os.path.join(root, name)
-        for root, _, names in sorted(os.walk(folder, followlinks=follow_links))
-        for name in sorted(names)
-        if name.lower().endswith(SUFFIXES)
-    ]

@@ -17,7 +17,7 @@ from augment._geometry import inside, matrices
 from augment.policy import Policy
 
 GEOMETRY = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
-COLOR = {"channel_shift_intensity", "brightness"}
+COLOR = {"channel_shift_intensity", *_color.BY_NUMBER}
 KNOWN = GEOMETRY | COLOR | {"channel_order"}
 
 Layout = tuple[tuple[str, int], ...]  # names of the parameters in a packed array, and their widths
@@ -44,11 +44,13 @@ def transform(images, drawn: dict, how: Sampling):
 
 def color(images, drawn: dict, compiled=lambda function: function, fold: bool = False):
     """Change the colors of a warped batch, with functions that may be `compiled` one by one."""
-    shift, brightness = drawn.get("channel_shift_intensity"), drawn.get("brightness")
+    shift = drawn.get("channel_shift_intensity")
     if shift is not None:
         low, high = compiled(_color.extremes)(images, fold)
         images = compiled(_color.shift_channels)(images, shift, low, high)
-    return images if brightness is None else compiled(_color.brighten)(images, brightness)
+    for name, change in _color.BY_NUMBER.items():
+        images = compiled(change)(images, drawn[name]) if name in drawn else images
+    return images
 
 
 def warp(images, drawn: dict, how: Sampling):

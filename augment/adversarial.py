@@ -9,13 +9,13 @@ Pixels and the ball's radius epsilon are in grey levels, 0..255: what papers wri
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from augment._draw import uniforms
+from augment._draw import image_numbers, uniforms
 from augment._gradient import Gradient, as_gradient
+from augment._pixels import extent
 
 if TYPE_CHECKING:
     import keras
@@ -50,6 +50,7 @@ def pgd(
     steps: int,
     targets: np.ndarray | None = None,
     seed: int | None = 0,
+    indices: np.ndarray | None = None,
 ) -> np.ndarray:
     """Climb the cross entropy by signs of its gradient, each step projected to ball and range.
 
@@ -66,13 +67,16 @@ def pgd(
         targets: classes (n,) to come closer to, by descending their loss; None to leave `labels`.
         seed: start at a uniform random point of the ball, which depends on the seed and the
             image's number alone; None to start at the images.
+        indices: numbers (n,) of the images in their data set, so that batches do not matter; None
+            for 0 to n - 1.
 
     Returns:
         float32 like images, 0..255, no pixel further than epsilon from them. Whole pixels stay
         whole for whole epsilon and step without a random start.
 
     Raises:
-        ValueError: a model, shapes, classes, pixels or numbers that do not fit.
+        ValueError: a model, shapes, classes, pixels (NaN among them), indices or numbers that do
+            not fit.
 
     """
     gradient = as_gradient(model)
@@ -80,40 +84,34 @@ def pgd(
     if targets is not None:
         gradient.check(images, targets, "targets")
     _check_numbers(epsilon, step, steps)
+    _check_pixels(images)
+    indices = image_numbers(indices, len(images))
     epsilon, step = float(epsilon), float(step)  # NumPy's would make float64 of float32 images
     classes, step = (labels, step) if targets is None else (targets, -step)
     parts = []
     for start in range(0, len(images), gradient.batch_size):
         rows = slice(start, start + gradient.batch_size)
-        clean = _pixels(images[rows])
+        clean = np.asarray(images[rows], np.float32)
         low, high = np.maximum(clean - epsilon, 0), np.minimum(clean + epsilon, 255)
         x = clean
         if seed is not None:
-            x = np.clip(clean + epsilon * _signed(seed, start, clean.shape), low, high)
+            x = np.clip(clean + epsilon * _signed(seed, indices[rows], clean.shape[1:]), low, high)
         for _ in range(steps):
             x = np.clip(x + step * np.sign(gradient(x, classes[rows])), low, high)
         parts.append(x)
     return np.concatenate(parts)
 
 
-def _signed(seed: int, start: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw uniform numbers in [-1, 1) for the images from number `start` on."""
-    u = uniforms(seed, _EPOCH, np.arange(start, start + shape[0]), int(np.prod(shape[1:])))
-    return (2 * u - 1).reshape(shape).astype(np.float32)
+def _signed(seed: int, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw uniform numbers in [-1, 1) for the images of these numbers, each of `shape`."""
+    u = uniforms(seed, _EPOCH, indices, np.arange(np.prod(shape)))
+    return (2 * u - 1).reshape(-1, *shape).astype(np.float32)
 
 
-def _pixels(images: np.ndarray) -> np.ndarray:
-    pixels = np.asarray(images, np.float32)
-    low, high = pixels.min(), pixels.max()
-    if not (low >= 0 and high <= 255):  # also for what is not a number
+def _check_pixels(images: np.ndarray) -> None:
+    low, high = extent(images, scaled="pixels and epsilon")
+    if low < 0 or high > 255:
         raise ValueError(f"images from {low:g} to {high:g}: raw pixels, 0 to 255, are expected")
-    if images.dtype.kind == "f" and high <= 1:
-        warnings.warn(
-            f"float images between {low:g} and {high:g}: pixels and epsilon are in grey levels, "
-            "0 to 255; multiply by 255",
-            stacklevel=3,
-        )
-    return pixels
 
 
 def _check_numbers(epsilon: float, step: float, steps: int) -> None:

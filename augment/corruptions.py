@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from augment._draw import image_numbers
+
 # Strengths at severities 1 to 5, by the short side in pixels they are made for: CIFAR-10-C and
 # Tiny-ImageNet-C. Units are in the functions below.
 STRENGTHS = {
@@ -78,9 +80,7 @@ def corrupt(
             f"images are {images.dtype} {images.shape}: raw pixels, uint8 (n, height, width, 1 or "
             "3), are expected"
         )
-    indices = np.arange(len(images)) if indices is None else np.asarray(indices)
-    if indices.shape != (len(images),):
-        raise ValueError(f"{len(images)} images but indices {indices.shape}: one each is needed")
+    indices = image_numbers(indices, len(images))
     side = min(images.shape[1:3])
     strength = STRENGTHS[min(STRENGTHS, key=lambda made_for: abs(made_for - side))][kind]
     out = np.empty_like(images)

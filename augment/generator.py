@@ -1,7 +1,6 @@
 """ImageDataGenerator: Keras' deprecated interface on the compiled batch transformation."""
 
 import dataclasses
-import functools
 import itertools
 import os
 import secrets
@@ -11,7 +10,8 @@ import warnings
 import keras
 import numpy as np
 
-from augment import _apply, _draw
+from augment import _apply, _draw, _standardize
+from augment._files import Reader
 from augment._iterators import ArrayIterator, DirectoryIterator
 from augment.policy import Policy
 
@@ -124,20 +124,16 @@ class ImageDataGenerator:
         width_shift, height_shift = (
             shift.tolist() if isinstance(shift, np.ndarray) else shift for shift in shifts
         )
+        same = ("channel_shuffle", "fill_mode", "cval", "interpolation_order")
+        ranges = ("rotation", "shear", "channel_shift", "brightness")
         return Policy(
-            rotation=self.rotation_range,
             width_shift=width_shift,
             height_shift=height_shift,
-            shear=self.shear_range,
             zoom=zoom,
-            channel_shift=self.channel_shift_range,
             horizontal_flip=0.5 if self.horizontal_flip else 0.0,
             vertical_flip=0.5 if self.vertical_flip else 0.0,
-            brightness=self.brightness_range,
-            channel_shuffle=self.channel_shuffle,
-            fill_mode=self.fill_mode,
-            cval=self.cval,
-            interpolation_order=self.interpolation_order,
+            **{name: getattr(self, name) for name in same},
+            **{name: getattr(self, f"{name}_range") for name in ranges},
         )
 
     def flow(
@@ -157,7 +153,8 @@ class ImageDataGenerator:
                 `save_format` write the augmented images.
 
         Raises:
-            ValueError: `x` is not (n, h, w, c), or lengths differ.
+            ValueError: `x` is not (n, h, w, c) or not finite, lengths differ, or "validation" is
+                asked for without `validation_split`.
 
         """
         options = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed, **options}
@@ -175,6 +172,9 @@ class ImageDataGenerator:
     ) -> DirectoryIterator:
         """Iterate over a folder with one folder of images per class.
 
+        Unlike in Keras, which drops the alpha channel, what is transparent becomes white (save in
+        "rgba"), and images of 16 or 32 bits per channel, whose range it cuts off, are refused.
+
         Args:
             directory: that folder.
             target_size: (height, width) to which images are resized.
@@ -188,16 +188,12 @@ class ImageDataGenerator:
                 `follow_links` as in Keras.
 
         Raises:
-            ValueError: no images, an unreadable one (named), or an unknown mode.
+            ValueError: no images, an unknown mode, or, named, what is no regular file (now)
+                or no image of 8 bits per channel (when it is read).
 
         """
-        read = functools.partial(
-            keras.utils.load_img,
-            color_mode=color_mode,
-            target_size=tuple(target_size),
-            interpolation=options.pop("interpolation", "nearest"),
-            keep_aspect_ratio=options.pop("keep_aspect_ratio", False),
-        )
+        how = {k: options.pop(k) for k in ("interpolation", "keep_aspect_ratio") if k in options}
+        read = Reader(tuple(target_size), color_mode, **how)
         options["batch_size"] = batch_size
         return DirectoryIterator(self, directory, read, classes, class_mode, **options)
 
@@ -222,24 +218,15 @@ class ImageDataGenerator:
         x = np.array(x, self.dtype)
         if self.rescale:
             x *= self.rescale
-        if self.featurewise_center:
-            self.mean = x.mean(axis=(0, 1, 2), keepdims=True)[0]
-            x -= self.mean
-        if self.featurewise_std_normalization:
-            self.std = x.std(axis=(0, 1, 2), keepdims=True)[0]
-            x /= self.std + 1e-6
-        if self.zca_whitening:
-            flat = x.reshape(len(x), -1)
-            u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
-            self.zca_whitening_matrix = (u * (np.sqrt(len(x)) / (s + self.zca_epsilon))) @ u.T
+        _standardize.statistics(self, x)
 
     def augment(self, images, indices, epoch: int, seed: int) -> np.ndarray:
         """Apply the random part to images (n, h, w, c), numbers `indices` of their data set."""
-        height, width, channels = images.shape[1:]
-        drawn = _draw.draw(
-            self.policy(), seed=seed, epoch=epoch, indices=indices, shape=(width, height, channels)
-        )
-        return self._apply(images, drawn)
+        return self._apply(images, self._draw(seed, epoch, indices, images.shape[1:]))
+
+    def _draw(self, seed: int, epoch: int, indices, shape) -> dict:
+        turned = (shape[1], shape[0], shape[2])  # see the class
+        return _draw.draw(self.policy(), seed=seed, epoch=epoch, indices=indices, shape=turned)
 
     def _apply(self, images, drawn: dict) -> np.ndarray:
         center = ((images.shape[2] - 1) / 2, (images.shape[1] - 1) / 2)
@@ -248,50 +235,17 @@ class ImageDataGenerator:
     def standardize(self, x) -> np.ndarray:
         """Apply the part that is not random to an image (h, w, c) or a batch; `x` is kept."""
         x = np.array(x, self.dtype)
-        batch = x[None] if x.ndim == 3 else x
-        if self.preprocessing_function:
-            batch = np.stack([self.preprocessing_function(image) for image in batch])
-            batch = batch.astype(self.dtype, copy=False)
-        if self.rescale:
-            batch *= self.rescale
-        if self.samplewise_center:
-            batch -= batch.mean(axis=(1, 2, 3), keepdims=True)
-        if self.samplewise_std_normalization:
-            batch /= batch.std(axis=(1, 2, 3), keepdims=True) + 1e-6
-        if self.featurewise_center and self._fitted("mean"):
-            batch -= self.mean
-        if self.featurewise_std_normalization and self._fitted("std"):
-            batch /= self.std + 1e-6
-        if self.zca_whitening and self._fitted("zca_whitening_matrix"):
-            flat = batch.reshape(len(batch), -1) @ self.zca_whitening_matrix
-            batch = flat.reshape(batch.shape).astype(self.dtype, copy=False)
+        batch = _standardize.standardize(self, x[None] if x.ndim == 3 else x)
         return batch[0] if x.ndim == 3 else batch
 
-    def _fitted(self, name: str) -> bool:
-        if getattr(self, name) is None:
-            warnings.warn(f"{name} is not known: call fit(images) first", stacklevel=4)
-        return getattr(self, name) is not None
-
     def get_random_transform(self, img_shape, seed: int | None = None) -> dict:
-        """Draw parameters for one image of shape (h, w, c), by Keras' names.
-
-        Without a seed, each call gives the next ones of the generator's seed.
-        """
-        height, width, channels = img_shape
+        """Draw parameters of an image (h, w, c), by Keras' names; without a seed, the next ones."""
         index = next(self._calls) if seed is None else 0
-        drawn = _draw.draw(
-            self.policy(),
-            seed=self.seed if seed is None else seed,
-            epoch=0,
-            indices=[index],
-            shape=(width, height, channels),
-        )
+        drawn = self._draw(self.seed if seed is None else seed, 0, [index], img_shape)
         missing = {"theta": 0, "tx": 0, "ty": 0, "shear": 0, "zx": 1, "zy": 1}
         missing |= {"flip_horizontal": False, "flip_vertical": False}
         missing |= {"channel_shift_intensity": None, "brightness": None, "channel_order": None}
-        return {
-            name: drawn[name][0].tolist() if name in drawn else missing[name] for name in missing
-        }
+        return missing | {name: values[0].tolist() for name, values in drawn.items()}
 
     def apply_transform(self, x, transform_parameters: dict) -> np.ndarray:
         """Apply parameters, by Keras' names, to one image (h, w, c); unknown names raise."""

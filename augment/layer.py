@@ -1,6 +1,7 @@
 """A policy as a Keras layer."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from augment import _draw, _warp
@@ -30,6 +31,11 @@ class Augment(keras.layers.Layer):
         self.policy = get(policy)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        # Only where they are read: layers that were saved without it have no such variable.
+        self.later = None
+        if (_draw.plan(self.policy, (1, 1, 1)).columns >= _draw.LATER).any():
+            # Another stream, of a seed that is as long: torch takes 31 bits.
+            self.later = keras.random.SeedGenerator(None if seed is None else seed ^ 0x2545F491)
 
     def call(self, images, training: bool = False):
         """(n, h, w, c) -> (n, h, w, c), float32."""
@@ -37,10 +43,18 @@ class Augment(keras.layers.Layer):
             return ops.cast(images, self.compute_dtype)
         shape = tuple(images.shape[1:])
         n = ops.shape(images)[0]
-        u = keras.random.uniform(
-            (n, _draw.columns(shape[2])), dtype="float32", seed=self.seed_generator
-        )
-        drawn = _draw.parameters(self.policy, u, shape, ops)
+        # The columns up to the channels' order, read or not, so that a seed's images stay as they
+        # are; likewise all later ones.
+        together = _draw.COLUMNS["channel_order"].first + shape[2]
+        u = keras.random.uniform((n, together), dtype="float32", seed=self.seed_generator)
+        plan = _draw.plan(self.policy, shape)
+        columns = plan.columns
+        if self.later is not None:
+            size = (n, _draw.END - _draw.LATER)
+            later = keras.random.uniform(size, dtype="float32", seed=self.later)
+            u = ops.concatenate([u, later], axis=1)
+            columns = np.where(columns < _draw.LATER, columns, columns - _draw.LATER + together)
+        drawn = _draw.parameters(plan, ops.take(u, columns, axis=1), ops)
         images = _warp.transform(images, drawn, _warp.sampling(self.policy))
         return ops.cast(images, self.compute_dtype)
 

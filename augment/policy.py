@@ -102,30 +102,25 @@ class Policy:
         if path.suffix == ".json":
             text = json.dumps(self.to_dict(), indent=2) + "\n"
         else:
-            import yaml
+            from augment import _yaml
 
-            text = yaml.safe_dump(self.to_dict(), sort_keys=False)
-        path.write_text(text)
+            text = _yaml.write(self.to_dict())
+        path.write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Policy":
-        """Read a policy from JSON or YAML; a wrong file raises a ValueError that names it."""
+        """Read a policy from JSON or YAML 1.2; a wrong file raises a ValueError that names it."""
         path = _policy_path(path)
-        text = path.read_text()
-        import yaml
+        if not path.is_file():  # nor a pipe, which would be waited for
+            raise ValueError(f"policy file {path} does not exist, or is no file")
+        from augment import _yaml
 
+        read = json.loads if path.suffix == ".json" else _yaml.read
         try:
-            return cls.from_dict(
-                json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-            )
-        except (ValueError, yaml.YAMLError) as error:
+            return cls.from_dict(read(path.read_text(encoding="utf-8-sig")))
+        # UnicodeDecodeError is a ValueError.
+        except (ValueError, OSError, RecursionError) as error:
             raise ValueError(f"policy file {path}: {error}") from error
-
-    def layer(self, seed: int | None = None, **options):
-        """Make a Keras layer of this policy: random in training, the identity at inference."""
-        from augment.layer import Augment
-
-        return Augment(self, seed=seed, **options)
 
     def _reject(self, name: str, expected: str):
         raise ValueError(f"policy field {name} must be {expected}, got {getattr(self, name)!r}")
@@ -208,7 +203,7 @@ def get(policy: "Policy | str | os.PathLike | dict") -> Policy:
     """Get a policy by name ("A", "B", "C"), from a file (.json, .yaml), from a dict, or as it is.
 
     Raises:
-        ValueError: no such policy; the message lists the names.
+        ValueError: no such policy, with a list of the names, or no such or a wrong file.
 
     """
     if isinstance(policy, Policy):
