@@ -6,7 +6,6 @@ view, the backend. So a new member reuses the others' files, and nothing needs t
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import os
@@ -16,14 +15,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from rich.progress import track
 
+from stacking._checks import check_finite, check_images, pieces, read_options
+from stacking._progress import Progress, listener
 from stacking.stack import check_members, check_tap, frozen_member
 
 # Changes when the outputs of the same member would differ from those in old files.
 FORMAT = 1
-# Images are hashed in pieces of about this many bytes: a set may be larger than memory.
-CHUNK = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Pass:
     augment: Callable[[np.ndarray, np.ndarray, int], Any] | None = None
     augment_key: str | None = None
     view: int = 0
-    progress: bool = False
+    progress: Progress | bool | None = None
 
     def __post_init__(self):
         if not isinstance(self.batch_size, int | np.integer) or self.batch_size < 1:
@@ -45,6 +43,7 @@ class Pass:
                 "augment= with cache_dir= needs augment_key=: a text that changes whenever the"
                 " augmentation does, for example the policy as JSON and its seed"
             )
+        listener(self.progress)  # raises for what cannot be called
 
 
 def member_outputs(
@@ -62,15 +61,18 @@ def member_outputs(
       It must depend on its arguments alone. `indices` of a last, partial batch end in repeats.
     - `augment_key`: text that identifies `augment`, needed where both it and `cache_dir` are given.
     - `view`: which augmented view; without `augment` there is one view only.
-    - `progress`: show a bar.
+    - `progress(what, done, total)`: hears how many of the images the members have seen, from 0 to
+      all of them. True shows a plain bar.
 
-    Raises ValueError for members without the tap, images that do not fit them, unknown options and
-    damaged cache files.
+    Raises ValueError for members without the tap, images that do not fit them or are not finite,
+    unknown options and damaged cache files.
     """
     check_tap(on)
     run = read_options(Pass, options)
     check_members(members)
     taps = {name: frozen_member(model, on, name) for name, model in members.items()}
+    check_images(taps, images)
+    check_finite(images, "images")
     outputs = run_members(taps, images, run)
     if len({output.shape for output in outputs}) > 1:
         return np.concatenate(outputs, axis=1)
@@ -102,6 +104,7 @@ def out_of_fold(
     rows = np.concatenate(folds)
     if not np.array_equal(np.sort(rows), np.arange(len(images))):
         raise ValueError(f"the folds must hold each index of the {len(images)} images once")
+    check_finite(images, "images")
     parts = []
     for members, part in zip(fold_members, folds, strict=True):
         check_members(members)
@@ -132,7 +135,8 @@ def run_members(
 ) -> list[np.ndarray]:
     """Return each member's outputs (n, width), memory-mapped where they are cached on disk.
 
-    `keys` are those of `content_keys`, so that several views of one set hash it once.
+    `keys` are those of `content_keys`, so that several views of one set hash it once. The caller
+    has checked that the images are finite, once for all views.
     """
     check_images(taps, images)
     if run.cache_dir is None:
@@ -151,34 +155,10 @@ def run_members(
 def content_keys(taps: dict[str, keras.Model], images: np.ndarray) -> dict[str, str]:
     """Hash, for each member, its layers and weights together with the images and the backend."""
     seen = hashlib.blake2b(f"{images.shape} {images.dtype}".encode())
-    rows = max(1, CHUNK // max(1, images[:1].nbytes))
-    for start in range(0, len(images), rows):
-        seen.update(np.ascontiguousarray(images[start : start + rows]))
+    for _, piece in pieces(images):
+        seen.update(piece)
     common = FORMAT, keras.backend.backend(), seen.hexdigest()
     return {name: _digest(*common, _member_hash(tap)) for name, tap in taps.items()}
-
-
-def check_images(taps: dict[str, keras.Model], images: np.ndarray) -> None:
-    """Raise ValueError unless `images` is a non-empty array of what the members take."""
-    wanted = next(iter(taps.values())).input_shape
-    shape = tuple(getattr(images, "shape", ()))
-    fits = len(shape) == len(wanted) and all(
-        w in (None, s) for w, s in zip(wanted, shape, strict=True)
-    )
-    if not fits or not shape[0]:
-        expected = ", ".join(["n", *(str(side or "any") for side in wanted[1:])])
-        raise ValueError(f"images of shape {shape}: the members take a non-empty ({expected})")
-
-
-def read_options(cls: type, given: dict) -> Any:
-    """Make a dataclass of options; an unknown name raises and names the fields."""
-    fields = [field.name for field in dataclasses.fields(cls)]
-    for name in given:
-        if name not in fields:
-            close = difflib.get_close_matches(name, fields, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise ValueError(f"unknown option {name!r}: {hint}there are {', '.join(fields)}")
-    return cls(**given)
 
 
 def _compute(taps: dict[str, keras.Model], images: np.ndarray, run: Pass) -> dict[str, np.ndarray]:
@@ -186,14 +166,18 @@ def _compute(taps: dict[str, keras.Model], images: np.ndarray, run: Pass) -> dic
     n, size = len(images), min(run.batch_size, len(images))
     outputs = {name: np.empty((n, tap.output_shape[-1]), np.float32) for name, tap in taps.items()}
     text = f"{', '.join(taps)}, view {run.view}" if run.augment else ", ".join(taps)
-    starts = range(0, n, size) if taps else ()
-    for start in track(starts, description=text, disable=not (run.progress and taps)):
+    if not taps:
+        return outputs
+    tell = listener(run.progress)
+    tell(text, 0, n)
+    for start in range(0, n, size):
         # The last batch is filled up with its last image: one shape, hence one compilation.
         rows = np.minimum(np.arange(start, start + size), n - 1)
         batch = augmented(images, rows, run.view, run.augment)
         for name, tap in taps.items():
             output = keras.ops.convert_to_numpy(tap.predict_on_batch(batch))
             outputs[name][start : start + size] = output[: n - start]
+        tell(text, min(start + size, n), n)
     return outputs
 
 

@@ -15,9 +15,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from stacking._epochs import TOP, Feed, Record
-from stacking.cache import Pass, augmented, check_images, content_keys, read_options, run_members
+from stacking._checks import check_data, check_finite, check_frozen, checked_labels, read_options
+from stacking._epochs import TOP, Feed, NotFinite, Record
+from stacking._progress import Progress, listener
+from stacking.cache import Pass, augmented, content_keys, run_members
 from stacking.stack import head_of, members_of
+
+DIVERGED = "a member that says so diverged in its training; leave it out or train it anew"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Settings:
     cached: bool = True
     cache_dir: str | os.PathLike | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
-    progress: bool = False
+    progress: Progress | bool | None = None
 
     def __post_init__(self):
         for name in ("views", "epochs", "batch_size", "member_batch_size"):
@@ -82,25 +86,28 @@ def fit_head(
       `learning_rate` (for an optimizer by name).
     - `member_batch_size`: images per call of the members.
     - `keep`: the head of the "best" epoch by top-1 on `validation` (the first of equals; without
-      `validation` the last), or of the "last" epoch.
+      `validation` the last), or of the "last" epoch. The best of N epochs is chosen by the images
+      that score it, so it flatters: the history has every epoch's `val_top1`, the last one's too.
     - `seed`: of the order of images.
     - `cached`: False runs the members again in every step, to the same result within rounding.
     - `callbacks`: Keras callbacks; their model is features -> logits (images -> logits where not
       cached) and their logs hold fractions: loss, top1, top3, top5, and val_ of each.
-    - `progress`: show the members' pass and a line per epoch.
+    - `progress(what, done, total)`: hears of the members' passes as in `member_outputs`, and after
+      each epoch its line, the epoch and their number. True shows bars and prints the lines.
 
     Returns one dict per epoch: `epoch` from 1, `loss`, `top1`, `top3`, `top5` in percent (k is at
     most the number of classes), `val_` of each, `lr`, `seconds` (validation included),
     `images_per_second`, and `members_seconds`, the time of the members' passes that this epoch is
-    the first to use. Raises ValueError, before anything runs, for what does not fit.
+    the first to use. Raises ValueError, before anything runs, for what does not fit or is not
+    finite, and in the step in which the loss is not, with the head as it was before.
     """
     settings = read_options(Settings, settings)
-    _check_frozen(stack)
-    _check_data(stack, images, labels, "images")
+    check_frozen(stack)
+    check_data(stack, images, labels, "images")
     if validation is not None:
         if not isinstance(validation, tuple | list) or len(validation) != 2:
             raise ValueError(f"validation={type(validation).__name__}: give (images, labels)")
-        _check_data(stack, *validation, "validation images")
+        check_data(stack, *validation, "validation images")
     if fit_on not in ("held_out", "train"):
         raise ValueError(f"fit_on={fit_on!r}: choose 'held_out' or 'train'")
     if fit_on == "train":
@@ -135,9 +142,9 @@ def fit_head_on(
     those that run members (`augment`, `views`, `cached`) mean nothing here.
     """
     settings = read_options(Settings, settings)
-    _check_frozen(stack)
+    check_frozen(stack)
     width = head_of(stack).input_shape[-1]
-    _check_labels(stack, labels, len(views[0][0]), "outputs")
+    checked_labels(labels, len(views[0][0]), stack.output_shape[-1], "the stack", "outputs")
     for view, outputs in enumerate(views):
         shape = (len(outputs[0]), sum(output.shape[1] for output in outputs))
         if shape != (len(labels), width):
@@ -145,16 +152,20 @@ def fit_head_on(
                 f"outputs of view {view} are {shape}: the head reads ({len(labels)}, {width})"
             )
     if validation is not None:
-        _check_data(stack, *validation, "validation images")
+        check_data(stack, *validation, "validation images")
     return _fit_cached(stack, views, [0.0] * len(views), labels, validation, settings)
 
 
 def _fit_cached(stack, views, passes, labels, validation, settings: Settings) -> list[dict]:
     """Train the head alone, on outputs of the members from memory or disk."""
+    for view, outputs in enumerate(views):
+        for member, output in enumerate(outputs):
+            check_finite(output, f"views[{view}][{member}]", DIVERGED)
     if validation is not None:
         began = time.perf_counter()
         outputs = run_members(members_of(stack), validation[0], settings.members_pass(None))
         validation = np.concatenate(outputs, axis=1), validation[1]
+        check_finite(validation[0], "outputs for validation images", DIVERGED)
         passes[0] += time.perf_counter() - began
 
     def read(rows: np.ndarray, epoch: int) -> np.ndarray:
@@ -205,19 +216,25 @@ def _run(stack, trainer, feed, validation, passes, settings: Settings) -> list[d
             for k in TOP
         ],
     )
-    record = Record(head_of(stack), len(feed.labels), passes, settings.progress)
-    trainer.fit(
-        feed,
-        steps_per_epoch=feed.steps,
-        epochs=settings.epochs,
-        validation_data=validation and (validation[0], np.asarray(validation[1])),
-        validation_batch_size=settings.batch_size,
-        callbacks=[record, *settings.callbacks],
-        shuffle=False,
-        verbose=0,
-    )
+    head = head_of(stack)
+    before = head.get_weights()
+    record = Record(head, len(feed.labels), passes, listener(settings.progress))
+    try:
+        trainer.fit(
+            feed,
+            steps_per_epoch=feed.steps,
+            epochs=settings.epochs,
+            validation_data=validation and (validation[0], np.asarray(validation[1])),
+            validation_batch_size=settings.batch_size,
+            callbacks=[record, *settings.callbacks],
+            shuffle=False,
+            verbose=0,
+        )
+    except NotFinite:
+        head.set_weights(before)
+        raise
     if settings.keep == "best" and record.best is not None:
-        head_of(stack).set_weights(record.best)
+        head.set_weights(record.best)
     return record.history
 
 
@@ -227,31 +244,3 @@ def _optimizer(settings: Settings) -> keras.optimizers.Optimizer:
         return keras.optimizers.get({"class_name": settings.optimizer, "config": config})
     # a copy: an optimizer keeps the state of the variables that it has trained
     return type(settings.optimizer).from_config(settings.optimizer.get_config())
-
-
-def _check_frozen(stack: keras.Model) -> None:
-    for name, member in members_of(stack).items():
-        if member.trainable_variables:
-            raise ValueError(f"member {name!r} of the stack is not frozen: set trainable = False")
-    if not head_of(stack).trainable_variables:
-        raise ValueError("the head is frozen: set stacking.head_of(stack).trainable = True")
-
-
-def _check_data(stack: keras.Model, images: np.ndarray, labels: np.ndarray, what: str) -> None:
-    """Raise ValueError unless the images fit the members and the labels the images and classes."""
-    check_images(members_of(stack), images)
-    _check_labels(stack, labels, len(images), what)
-
-
-def _check_labels(stack: keras.Model, labels: np.ndarray, n: int, what: str) -> None:
-    labels, classes = np.asarray(labels), stack.output_shape[-1]
-    if labels.shape != (n,) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels of shape {labels.shape} and type {labels.dtype} for {n} {what}:"
-            " give one whole number per image"
-        )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"labels from {labels.min()} to {labels.max()} for {what}: the stack has {classes}"
-            f" classes, 0 to {classes - 1}"
-        )

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Probabilities of one image may miss the sum of 1 by this much: float16 rounds each by 5e-4.
-SUM_TOLERANCE = 1e-3
+from stacking._checks import checked_labels, checked_probs, checked_weights
+
 # Shares of votes are compared in 9 decimals; mean probabilities count for less than that.
 DECIMALS = 9
 TIE_BREAK = 10.0**-DECIMALS
@@ -59,10 +59,11 @@ def vote(probs: np.ndarray, rule: str = "mean", weights: np.ndarray | None = Non
             " accuracy_weights, boosted_weights or select"
         )
     if weights is not None and chosen.weights == "refused":
-        raise ValueError(f"rule {rule!r} takes no weights: use 'weighted_{rule}' or leave them out")
-    probs = _checked(probs)
+        other = f"use 'weighted_{rule}' or " if f"weighted_{rule}" in RULES else ""
+        raise ValueError(f"rule {rule!r} takes no weights: {other}leave them out")
+    probs = checked_probs(probs)
     members = probs.shape[1]
-    weights = np.ones(members) if weights is None else _checked_weights(weights, members)
+    weights = np.ones(members) if weights is None else checked_weights(weights, members)
     return _rows(chosen.combine, probs, weights)
 
 
@@ -72,7 +73,7 @@ def accuracy_weights(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     These are the weights of the source paper's weighted mode. Raises ValueError for probabilities
     or labels that do not fit, and where no member is ever right.
     """
-    right = _right(_checked(probs), labels)
+    right = _right(checked_probs(probs), labels)
     if not right.any():
         raise ValueError(f"no member is right on any of {len(right)} images: check the labels")
     return right.sum(axis=0) / right.sum()
@@ -96,7 +97,7 @@ def boosted_weights(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises ValueError for probabilities or (n,) `labels` that do not fit, and where no member is
     better than chance.
     """
-    probs = _checked(probs)
+    probs = checked_probs(probs)
     right, classes = _right(probs, labels), probs.shape[2]
     n, members = right.shape
     counts = right.sum(axis=0)
@@ -130,8 +131,8 @@ def select(probs: np.ndarray, labels: np.ndarray, rounds: int = 50) -> np.ndarra
     """
     if not isinstance(rounds, int | np.integer) or rounds < 1:
         raise ValueError(f"rounds={rounds!r}: give a whole number of 1 or more")
-    probs = _checked(probs)
-    labels = _checked_labels(labels, probs)
+    probs = checked_probs(probs)
+    labels = checked_labels(labels, len(probs), probs.shape[2], "probs")
     members = probs.shape[1]
     counts, total = np.zeros(members, int), np.zeros((probs.shape[0], probs.shape[2]))
     prefixes = []
@@ -151,7 +152,7 @@ def disagreement(probs: np.ndarray) -> np.ndarray:
 
     Raises ValueError for probabilities that do not fit.
     """
-    decisions = _checked(probs).argmax(axis=2)
+    decisions = checked_probs(probs).argmax(axis=2)
     return (decisions[:, :, None] != decisions[:, None, :]).mean(axis=0)
 
 
@@ -201,60 +202,6 @@ def _score(total: np.ndarray, size: int, labels: np.ndarray) -> tuple[int, float
 
 def _right(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return (n, members): whether each member decides for the label."""
-    return probs.argmax(axis=2) == _checked_labels(labels, probs)[:, None]
-
-
-def _checked(probs: np.ndarray) -> np.ndarray:
-    probs = np.asarray(probs)
-    if probs.ndim != 3 or probs.dtype.kind != "f" or 0 in probs.shape or probs.shape[2] < 2:
-        raise ValueError(
-            f"probs of shape {probs.shape} and type {probs.dtype}: non-empty floats"
-            " (n, members, classes), 2 classes or more, as member_outputs returns them, are needed"
-        )
-    with np.errstate(invalid="ignore"):  # infinities that cancel: NaN, refused below
-        sums = probs.sum(axis=2, dtype=np.float64)
-    # Written so that NaN counts as wrong.
-    wrong = ~(np.abs(sums - 1) <= SUM_TOLERANCE)
-    if wrong.any():
-        image, member = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"probs[{image}, {member}] sums to {sums[image, member]:g}: probabilities sum to 1; if"
-            ' these are logits, take member_outputs(..., on="probs"); if NaN, the member diverged'
-        )
-    if probs.min() < 0:
-        place = tuple(map(int, np.unravel_index(probs.argmin(), probs.shape)))
-        raise ValueError(
-            f"probs{list(place)} is {probs[place]:g}: probabilities are not negative; if these are"
-            ' logits, take member_outputs(..., on="probs")'
-        )
-    return probs
-
-
-def _checked_labels(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    labels, (n, _, classes) = np.asarray(labels), probs.shape
-    if labels.shape != (n,) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels of shape {labels.shape} and type {labels.dtype} for {n} images: give one"
-            " whole number per image"
-        )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"labels from {labels.min()} to {labels.max()}: probs has {classes} classes, 0 to"
-            f" {classes - 1}"
-        )
-    return labels
-
-
-def _checked_weights(weights: np.ndarray, members: int) -> np.ndarray:
-    weights = np.asarray(weights)
-    if weights.shape != (members,) or weights.dtype.kind not in "fiu":
-        raise ValueError(
-            f"weights of shape {weights.shape} and type {weights.dtype} for {members} members:"
-            " give one number per member, in their order"
-        )
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise ValueError(
-            f"weights={weights.tolist()}: finite numbers, none negative and not all zero, are"
-            " needed"
-        )
-    return weights.astype(np.float64)
+    return (
+        probs.argmax(axis=2) == checked_labels(labels, len(probs), probs.shape[2], "probs")[:, None]
+    )
