@@ -5,12 +5,14 @@ archive (`NAME.part0.tar.xz`, `NAME.part1.tar.xz`, ...).
 """
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
 import pathlib
 import re
 import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -25,8 +27,10 @@ _LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 _DAMAGE = (
     EOFError,
     NotImplementedError,  # a compression inside a zip that Python does not know
-    gzip.BadGzipFile,
+    RuntimeError,  # a zip whose directory and entries disagree on encryption
+    OSError,  # without a number, as gzip and bz2 raise it, or of a place outside the file
     lzma.LZMAError,
+    struct.error,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
@@ -64,7 +68,7 @@ def parts(path: pathlib.Path) -> tuple[pathlib.Path, ...]:
     found = {}
     for other in path.parent.iterdir():
         match = _NAME.fullmatch(other.name)
-        if match and match[1] == whole and match[2] and match[3] == suffix:
+        if match and match[1] == whole and match[2] and match[3] == suffix and other.is_file():
             found[int(match[2])] = other
     if missing := set(range(0 if 0 in found else 1, max(found))) - set(found):
         names = ", ".join(f"{whole}.part{number}.{suffix}" for number in sorted(missing))
@@ -77,7 +81,11 @@ def pour(path: pathlib.Path, spool: IO[bytes]) -> Iterator[Member]:
 
     Raises `ValueError` for a damaged archive, and for names outside the archive's own folder.
     """
-    with open(path, "rb") as file:
+    try:
+        file = open(path, "rb")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
+    with file:
         members = _zip(file) if path.suffix == ".zip" else _tar(file, path)
         try:
             for name, content in members:
@@ -90,6 +98,8 @@ def pour(path: pathlib.Path, spool: IO[bytes]) -> Iterator[Member]:
                     size = spool.tell() - start
                 yield Member(key, start, size, file.tell())
         except _DAMAGE as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise
             raise ValueError(
                 f"{path} is damaged or incomplete ({error}): download or copy it again"
             ) from error

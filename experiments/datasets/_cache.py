@@ -8,6 +8,7 @@ a killed decode leaves nothing that `load` would take, and of two at once the fi
 import collections
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import pathlib
@@ -15,56 +16,64 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from experiments import _files
-from experiments.datasets import _decode
+from experiments.datasets import _dataset, _decode
 from experiments.datasets._dataset import Dataset, Origin, Split
 from experiments.datasets._decode import Target
-from experiments.datasets._source import Part, Source
+from experiments.datasets._source import Part, Plan, Source
 
 try:
     import fcntl
 except ImportError:  # Windows: folders of killed processes stay
     fcntl = None
 
+Progress = Callable[[str, int, int], None]
+
 # Raise it when decoding or the order of images changes: old arrays are then made again.
-_VERSION = 1
+_VERSION = 2
 # Held by whoever fills a folder; the folder of a killed process is found by its free lock.
 _LOCK = "lock"
 # A folder this young may belong to a process that has not locked it yet.
 _YOUNG_SECONDS = 10
+_ELSEWHERE = "give cache_dir (--cache-dir), or set SMALLZOO_CACHE, to keep decoded images elsewhere"
 
 
 def folder(cache_dir: str | pathlib.Path | None = None) -> pathlib.Path:
     """Return where caches lie: `cache_dir`, else $SMALLZOO_CACHE, else ~/.cache/smallzoo."""
     place = cache_dir or os.environ.get("SMALLZOO_CACHE") or "~/.cache/smallzoo"
-    return pathlib.Path(place).expanduser() / "datasets"
+    return pathlib.Path(os.path.expanduser(place)) / "datasets"
 
 
 def fetch(
-    name: str, source: Source, target: Target, parent: pathlib.Path, progress: bool
+    name: str, source: Source, target: Target, parent: pathlib.Path, progress: Progress | None
 ) -> Dataset:
     """Return the data set from the cache in `parent`, filling it first if need be."""
     if not source.keep:
-        with tempfile.TemporaryDirectory() as part:
-            _build(name, source, target, pathlib.Path(part), progress)
+        # Made before a bar could be read: nothing is told.
+        with (
+            _files.explained(pathlib.Path(tempfile.gettempdir()), "set TMPDIR to another folder"),
+            tempfile.TemporaryDirectory() as part,
+        ):
+            _build(name, source, target, pathlib.Path(part), None)
             return _open(pathlib.Path(part), keep=False)
     # The filter decides nothing where nothing is resized.
     resized = [target.size, target.resample] if target.size else None
     key = repr([_VERSION, source.tree.fingerprint(), resized])
     final = parent / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    if not final.exists():
-        with _staging(parent, name) as part:
-            _build(name, source, target, part, progress)
-            try:
-                os.rename(part, final)
-            except OSError:
-                # Another process was faster, and has written the same.
-                if not final.exists():
-                    raise
+    with _files.explained(parent, _ELSEWHERE):
+        if not final.exists():
+            with _staging(parent, name) as part:
+                _build(name, source, target, part, progress)
+                try:
+                    os.rename(part, final)
+                except OSError:
+                    # Another process was faster, and has written the same.
+                    if not final.exists():
+                        raise
     return _open(final, keep=True)
 
 
@@ -77,21 +86,13 @@ def size(place: pathlib.Path) -> int:
 def _staging(parent: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
     """Yield a new folder in `parent`, which is gone in the end unless it was renamed."""
     part = parent / f".{name}-{uuid.uuid4().hex}.part"
-    fix = "give cache_dir, or set SMALLZOO_CACHE, to keep decoded images elsewhere"
-    try:
-        part.mkdir(parents=True)
-    except OSError as error:
-        raise ValueError(f"cannot write to {parent} ({error}): {fix}") from error
+    part.mkdir(parents=True)
     try:
         with _locked(part / _LOCK):
             for other in parent.glob(".*.part"):
                 if other != part and _is_abandoned(other):
                     shutil.rmtree(other, ignore_errors=True)
             yield part
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ValueError(f"the disk of {parent} is full ({error.strerror}): {fix}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -122,42 +123,66 @@ def _is_abandoned(part: pathlib.Path) -> bool:
         return False
 
 
-def _build(name: str, source: Source, target: Target, part: pathlib.Path, progress: bool) -> None:
+def _build(
+    name: str, source: Source, target: Target, part: pathlib.Path, progress: Progress | None
+) -> None:
     """Read and decode the whole data set into the folder `part`."""
+
+    def advance(what: str) -> Callable[[int, int], None]:
+        return functools.partial(progress or _silent, f"{name}: {what}")
+
     spool = part / "spool"
+    plan = source.plan(source.tree.open(spool, advance("reading")))
+    _check_classes(source, plan)
+    first = _decode.first(plan.train.images, target)
+    _, shape = first
+    splits = {"train": plan.train, "validation": plan.validation}
+    _check_room(part, sum(len(s.labels) for s in splits.values()) * int(np.prod(shape)))
     kinds: collections.Counter[str] = collections.Counter()
-    # What is not kept is made before a bar could be read.
-    with _bars(progress and source.keep) as bars:
-        task = bars.add_task(f"{name}: reading", total=1.0)
-        listing = source.tree.open(spool, lambda share: bars.update(task, completed=share))
-        plan = source.plan(listing)
-        bars.update(task, completed=1.0)
-        example = plan.train.images[0]
-        shape = _decode.shape(example, target)
-        splits = {"train": plan.train, "validation": plan.validation}
-        _check_room(part, sum(len(s.labels) for s in splits.values()) * int(np.prod(shape)))
-        for key, split in splits.items():
-            task = bars.add_task(f"{name}: decoding {key}", total=len(split.labels))
-            report = _decode.write(
-                split.images,
-                part / f"{key}_images.npy",
-                target,
-                (getattr(example, "name", name), shape),
-                lambda count, task=task: bars.advance(task, count),
-            )
-            kinds += report.kinds
-            _write_rest(part, key, split, report.sizes, shape)
+    for key, split in splits.items():
+        report = _decode.write(
+            split.images,
+            part / f"{key}_images.npy",
+            target,
+            first,
+            advance(f"decoding {key}"),
+        )
+        kinds += report.kinds
+        _write_rest(part, key, split, report.sizes, shape)
     for temporary in (spool, part / _LOCK):
         temporary.unlink(missing_ok=True)
     content = {
         "name": name,
         "read": str(source.tree),
         "converted": {kind: n for kind, n in kinds.items() if kind not in ("RGB", "array")},
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *_missing(plan)],
         "class_names": list(plan.class_names),
         "class_ids": list(plan.class_ids),
+        "digest": {key: _dataset.digest(_open_split(part, key, keep=True)) for key in splits},
     }
     _files.write_json(part / "dataset.json", content)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+def _check_classes(source: Source, plan: Plan) -> None:
+    if len(plan.class_names) < 2:
+        raise ValueError(
+            f"{source.tree} has {len(plan.class_names)} class ({', '.join(plan.class_names)}): a "
+            f"classifier tells two or more apart; give data_dir (--data-dir) a folder with more"
+        )
+
+
+def _missing(plan: Plan) -> Iterator[str]:
+    """Say which classes have no images, as a part of a public data set may leave some."""
+    for key, part in (("training", plan.train), ("validation", plan.validation)):
+        absent = np.setdiff1d(np.arange(len(plan.class_names)), part.labels)
+        if len(absent):
+            more = ", ..." if len(absent) > 5 else ""
+            named = ", ".join(plan.class_names[label] for label in absent[:5])
+            yield f"no {key} images of {len(absent)} classes: {named}{more}"
 
 
 def _write_rest(
@@ -177,24 +202,16 @@ def _open(place: pathlib.Path, keep: bool) -> Dataset:
     try:
         content = _files.read_json(place / "dataset.json")
         train, validation = (_open_split(place, key, keep) for key in ("train", "validation"))
-    except (OSError, ValueError) as error:
+        names = [tuple(content[key]) for key in ("class_names", "class_ids")]
+        told = [content[key] for key in ("name", "read", "converted", "notes", "digest")]
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise ValueError(
             f"the decoded images in {place} are damaged ({error}): delete that folder, and they "
             f"are made again"
         ) from error
-    return Dataset(
-        content["name"],
-        train,
-        validation,
-        tuple(content["class_names"]),
-        tuple(content["class_ids"]),
-        Origin(
-            content["read"],
-            place if keep else None,
-            content["converted"],
-            tuple(content["notes"]),
-        ),
-    )
+    name, read, converted, notes, digest = told
+    origin = Origin(read, place if keep else None, converted, tuple(notes))
+    return Dataset(name, train, validation, *names, origin, digest)
 
 
 def _open_split(place: pathlib.Path, key: str, keep: bool) -> Split:
@@ -212,16 +229,3 @@ def _check_room(part: pathlib.Path, needed: int) -> None:
     free = shutil.disk_usage(part).free
     if needed > free:
         raise OSError(errno.ENOSPC, f"{needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
-
-
-def _bars(show: bool):
-    from rich import console, progress
-
-    return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.TaskProgressColumn(),
-        progress.TimeElapsedColumn(),
-        console=console.Console(stderr=True),
-        disable=not show,
-    )

@@ -1,9 +1,13 @@
 """What `load` returns: images, labels and names, with lazy subsets and a stratified holdout."""
 
 import dataclasses
+import hashlib
 import pathlib
 
 import numpy as np
+
+# Images are read in portions of this size for their digest.
+_DIGEST_BYTES = 2**23
 
 
 class Rows:
@@ -105,6 +109,8 @@ class Dataset:
 
     Label i is the class `class_names[i]`; `class_ids` are the names that the files use
     (WordNet ids in Tiny ImageNet), equal to `class_names` where there are no others.
+    `digest` is that of the images and labels of `train` and of `validation` as they were loaded:
+    what is made of a data set by `holdout` and `without` keeps the digest of the whole.
     """
 
     name: str
@@ -113,6 +119,12 @@ class Dataset:
     class_names: tuple[str, ...]
     class_ids: tuple[str, ...]
     origin: Origin | None = None
+    digest: dict[str, str] | None = None
+
+    def __post_init__(self):
+        if self.digest is None:
+            found = {key: digest(getattr(self, key)) for key in ("train", "validation")}
+            object.__setattr__(self, "digest", found)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -160,6 +172,17 @@ class Dataset:
         """Return this data set without some of its training images."""
         rest = np.setdiff1d(np.arange(len(self.train)), indices)
         return dataclasses.replace(self, train=self.train.take(rest))
+
+
+def digest(split: Split) -> str:
+    """Return 16 bytes in hexadecimal over the shape, type, images and labels of a split."""
+    images = split.images
+    found = hashlib.blake2b(f"{tuple(images.shape)} {images.dtype}".encode(), digest_size=16)
+    step = max(1, _DIGEST_BYTES // max(1, int(np.prod(images.shape[1:]))))
+    for start in range(0, len(split), step):
+        found.update(split.batch(range(start, min(start + step, len(split)))).reshape(-1))
+    found.update(np.ascontiguousarray(split.labels, "<i8"))
+    return found.hexdigest()
 
 
 class TooFew(ValueError):

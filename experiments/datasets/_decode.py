@@ -6,27 +6,16 @@ from joblib, whose workers start the same way in scripts, notebooks and beside a
 """
 
 import collections
-import io
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from experiments.datasets import _pixels
 from experiments.datasets._tree import Extent
-
-RESAMPLE = {name.lower(): filter for name, filter in Image.Resampling.__members__.items()}
-
-# Modes of 8 bits per channel by their kind; others ("I;16", "F") would lose their range as RGB.
-_KINDS = {
-    "RGB": "RGB",
-    **dict.fromkeys(("1", "L", "LA", "La"), "grayscale"),
-    **dict.fromkeys(("P", "PA"), "palette"),
-    **dict.fromkeys(("RGBA", "RGBa", "RGBX"), "transparent"),
-    **dict.fromkeys(("CMYK", "YCbCr", "LAB", "HSV"), "other"),
-}
 
 # Starting workers takes about a second, in which one process decodes this many bytes of JPEG.
 _PARALLEL_BYTES = 2**24
@@ -49,10 +38,17 @@ class Report(NamedTuple):
     problems: list[str]
 
 
-def shape(item: Extent | np.ndarray, target: Target) -> tuple[int, int, int]:
-    """(h, w, c) of the decoded `item`, which speaks for all images of its data set."""
-    pixels, _, _ = _pixels(item, target)
-    return pixels.shape
+def first(
+    images: Sequence[Extent] | np.ndarray, target: Target
+) -> tuple[str, tuple[int, int, int]]:
+    """Name and (h, w, c) of the first image that can be decoded; it speaks for its data set."""
+    failure = None
+    for number, item in enumerate(images):
+        try:
+            return _name(item, "train", number), _decoded(item, target)[0].shape
+        except ValueError as error:
+            failure = failure or error
+    raise ValueError(f"none of {len(images)} images can be used:\n  {failure}") from failure
 
 
 def write(
@@ -60,12 +56,12 @@ def write(
     path: pathlib.Path,
     target: Target,
     first: tuple[str, tuple[int, int, int]],
-    advance: Callable[[int], None],
+    advance: Callable[[int, int], None],
 ) -> Report:
     """Decode `images` into the new file `path`, a (n, h, w, c) uint8 `.npy`.
 
-    `first` is the name of an image and the shape that all must have; `advance` hears the number
-    of images done. Raises `ValueError` naming the images that cannot be read or do not fit.
+    `first` is the name of an image and the shape that all must have; `advance` hears how many
+    images of all are done. Raises `ValueError` naming the images that cannot be read or do not fit.
     """
     _, expected = first
     array = np.lib.format.open_memmap(path, "w+", np.uint8, (len(images), *expected))
@@ -78,11 +74,14 @@ def write(
         for start in range(0, len(images), step)
     )
     sizes, kinds, problems = np.empty((len(images), 2), np.int64), collections.Counter(), []
+    done = 0
+    advance(done, len(images))
     for start, report in _results(tasks, parallel=total >= _PARALLEL_BYTES):
         sizes[start : start + len(report.sizes)] = report.sizes
         kinds += report.kinds
         problems += report.problems
-        advance(len(report.sizes))
+        done += len(report.sizes)
+        advance(done, len(images))
     # On the disk before the folder gets its name: after a power cut it must not hold zeros.
     with open(path, "rb") as file:
         os.fsync(file.fileno())
@@ -120,14 +119,15 @@ def _block(start, items, target, first, path, position) -> tuple[int, Report]:
     sizes, kinds, problems = np.zeros((len(items), 2), np.int64), collections.Counter(), []
     for row, item in enumerate(items):
         try:
-            pixels, sizes[row], kind = _pixels(item, target)
+            pixels, sizes[row], kind = _decoded(item, target)
         except ValueError as error:
             problems.append(str(error))
             continue
         if pixels.shape != expected:
+            this = _name(item, path.stem.partition("_")[0], start + row)
             problems.append(
-                f"{item.name} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {name} is "
-                f"{expected[1]}x{expected[0]}: give size to resize all to one size"
+                f"{this} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {name} is "
+                f"{expected[1]}x{expected[0]}: give size (--size) to resize all to one size"
             )
             continue
         block[row] = pixels
@@ -138,7 +138,11 @@ def _block(start, items, target, first, path, position) -> tuple[int, Report]:
     return start, Report(sizes, kinds, problems)
 
 
-def _pixels(item: Extent | np.ndarray, target: Target) -> tuple[np.ndarray, tuple[int, int], str]:
+def _name(item: Extent | np.ndarray, split: str, number: int) -> str:
+    return f"{split} image {number}" if isinstance(item, np.ndarray) else item.name
+
+
+def _decoded(item: Extent | np.ndarray, target: Target) -> tuple[np.ndarray, tuple[int, int], str]:
     """Return an image's (h, w, c) pixels, its stored (w, h), and its kind.
 
     Pixels that come as an array keep their channels; files become RGB.
@@ -149,28 +153,8 @@ def _pixels(item: Extent | np.ndarray, target: Target) -> tuple[np.ndarray, tupl
             return item, (width, height), "array"
         picture, kind = Image.fromarray(item[..., 0] if channels == 1 else item), "array"
     else:
-        picture, kind = _picture(item)
-    stored = picture.size
-    if target.size is not None and stored != (target.size, target.size):
-        picture = picture.resize((target.size, target.size), RESAMPLE[target.resample])
-    pixels = np.asarray(picture)
-    return pixels.reshape(*pixels.shape[:2], -1), stored, kind
-
-
-def _picture(item: Extent) -> tuple[Image.Image, str]:
-    try:
-        data = item.read()
-        if len(data) != item.size:
-            raise ValueError(f"{len(data)} bytes where {item.size} were listed")
-        picture = Image.open(io.BytesIO(data))
-        if picture.mode not in _KINDS:
-            raise ValueError(f"mode {picture.mode}: save it with 8 bits per channel")
-        picture.load()
-        # A photograph says so if the camera was held upright.
-        if "exif" in picture.info:
-            picture = ImageOps.exif_transpose(picture)
-        kind = _KINDS[picture.mode]
-        return (picture if kind == "RGB" else picture.convert("RGB")), kind
-    # PIL raises a dozen kinds of error on damaged files, SyntaxError and struct.error among them.
-    except Exception as error:
-        raise ValueError(f"{item.name} cannot be read as an image ({error})") from error
+        channels = 3
+        picture, kind = _pixels.open_with_kind(item.read(), item.name)
+    size = None if target.size is None else (target.size, target.size)
+    pixels = _pixels.fit_picture(picture, size, channels, target.resample)
+    return pixels, picture.size, kind

@@ -1,6 +1,7 @@
 """A contact sheet: what the images look like, class by class."""
 
 import functools
+import os
 import pathlib
 import textwrap
 
@@ -17,14 +18,29 @@ _CELL, _GAP, _TOP, _LETTER, _DPI = 96, 6, 44, 9, 100
 _NAME_LETTERS = 22
 
 
-def draw(dataset: Dataset, path: pathlib.Path) -> None:
+def sheet_path(name: str, path: str | pathlib.Path | None = None) -> pathlib.Path:
+    """Return the PNG that `draw_sheet` writes for a data set's name: `path`, or `path`/NAME.png.
+
+    Cheap; raises `ValueError` where it cannot be written, before images are decoded for it.
+    """
+    sheet = pathlib.Path(os.path.expanduser(path or "."))
+    if sheet.suffix.lower() != ".png":
+        if sheet.is_file():
+            raise ValueError(f"out (--out) {sheet} is a file: give a .png or a folder")
+        sheet = sheet / f"{name}.png"
+    return _files.check_writable(sheet)
+
+
+def draw_sheet(dataset: Dataset, path: str | pathlib.Path | None = None) -> pathlib.Path:
     """Write a PNG with a row of ten training images for each class, of up to ten classes.
 
     Of more classes or images, it shows those at even distances; boxes are drawn where there are
-    any. Small images are enlarged by whole factors, pixel by pixel.
+    any. Small images are enlarged by whole factors, pixel by pixel. `path` is the PNG or a folder
+    for NAME.png (default: the working folder); returns the PNG.
     """
     from matplotlib import figure
 
+    path = sheet_path(dataset.name, path)
     classes = _spread(len(dataset.class_names), _ROWS)
     rows = [_spread_of_class(dataset, label) for label in classes]
     (height, width), scale = _cell(dataset.image_shape)
@@ -52,6 +68,7 @@ def draw(dataset: Dataset, path: pathlib.Path) -> None:
     title.set_fontsize(11)
     with _files.atomic(path) as part:
         page.savefig(part)
+    return path
 
 
 def _title(dataset: Dataset) -> str:

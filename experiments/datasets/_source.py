@@ -1,6 +1,7 @@
 """What every kind of data set tells `load`: where it lies, and which images carry which label."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -46,6 +47,19 @@ class Source:
     keep: bool = True
 
 
+class Facts(NamedTuple):
+    """A public data set in full, which papers' tables are about; `image_shape` where it is one.
+
+    What is built in needs neither files nor a download.
+    """
+
+    classes: int
+    train: int
+    validation: int
+    image_shape: tuple[int, int, int] | None
+    built_in: bool = False
+
+
 class Wanted(NamedTuple):
     """How to recognise a data set on disk, and what to tell a user who does not have it.
 
@@ -69,24 +83,33 @@ def find(wanted: Wanted, data_dir: str | pathlib.Path | None) -> Folder | Archiv
     """
     hint = f"{wanted.name} is {wanted.looks}; {wanted.get}"
     if data_dir is None:
-        raise ValueError(f"{wanted.name} needs data_dir. {hint}")
-    place = pathlib.Path(data_dir).expanduser()
+        raise ValueError(f"{wanted.name} needs data_dir (--data-dir). {hint}")
+    place = pathlib.Path(os.path.expanduser(data_dir))
+    try:
+        return _find(wanted, place, f"data_dir (--data-dir) {place}", hint)
+    except OSError as error:
+        raise ValueError(
+            f"data_dir (--data-dir) {place} cannot be read ({error.strerror}: {error.filename})"
+        ) from error
+
+
+def _find(wanted: Wanted, place: pathlib.Path, given: str, hint: str) -> Folder | Archive:
     if not place.exists():
-        raise ValueError(f"data_dir {place} does not exist. {hint}")
-    if place.is_file():
-        if place.name in wanted.only:
+        raise ValueError(f"{given} does not exist. {hint}")
+    if not place.is_dir():
+        if place.name in wanted.only and place.is_file():
             return Folder(place.parent, only=(place.name,))
-        if _archive.stem(place) is None or wanted.archives is None:
-            raise ValueError(f"data_dir {place} is neither a folder nor an archive. {hint}")
+        if _archive.stem(place) is None or wanted.archives is None or not place.is_file():
+            raise ValueError(f"{given} is neither a folder nor an archive. {hint}")
         return Archive(_archive.parts(place))
     if wanted.holds(place):
         return Folder(place, wanted.only)
     found = _candidates(wanted, place)
     if len(found) > 1 and wanted.prefer not in found:
         names = ", ".join(str(tree) for tree in found.values())
-        raise ValueError(f"data_dir {place} holds several data sets; give one of them: {names}")
+        raise ValueError(f"{given} holds several data sets; give one of them: {names}")
     if not found:
-        raise ValueError(f"data_dir {place} holds no {wanted.name}. {hint}")
+        raise ValueError(f"{given} holds no {wanted.name}. {hint}")
     return found.get(wanted.prefer) or next(iter(found.values()))
 
 
@@ -100,7 +123,8 @@ def _candidates(wanted: Wanted, place: pathlib.Path) -> dict[str, Folder | Archi
     }
     for entry in entries:
         stem = _archive.stem(entry)
-        if stem and stem not in found and wanted.archives and entry.match(wanted.archives):
+        named = stem and stem not in found and wanted.archives and entry.match(wanted.archives)
+        if named and entry.is_file():
             found[stem] = Archive(_archive.parts(entry))
     return found
 
@@ -118,7 +142,8 @@ def from_keras(name: str) -> tuple[tuple, tuple]:
     # Keras raises plain Exception where a download fails.
     except Exception as error:
         raise ValueError(
-            f"keras.datasets could not get {name} ({error}); without network, give data_dir"
+            f"keras.datasets could not get {name} ({error}); without network, give data_dir "
+            f"(--data-dir)"
         ) from error
 
 
@@ -129,6 +154,10 @@ def arrays(place: str, images: np.ndarray, labels: np.ndarray, classes: int) -> 
         raise ValueError(
             f"{place}: images are {images.dtype} {images.shape} and labels {labels.dtype}; "
             f"expected uint8 (n, h, w, c) and integers"
+        )
+    if images.shape[-1] not in (1, 3) or 0 in images.shape[1:]:
+        raise ValueError(
+            f"{place}: images are {images.shape}; expected (n, h, w, 1) or (n, h, w, 3)"
         )
     if len(images) != len(labels) or not len(images):
         raise ValueError(f"{place}: {len(images)} images, but {len(labels)} labels")

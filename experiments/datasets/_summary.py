@@ -1,30 +1,37 @@
-"""What a prepared data set looks like, for people: facts, a table of classes, a contact sheet."""
+"""What a data set holds, in words and numbers, for people."""
+
+from typing import NamedTuple
 
 import numpy as np
 
 from experiments.datasets import _cache
-from experiments.datasets._dataset import Dataset
+from experiments.datasets._dataset import Dataset, Origin
 
 _TABLE_ROWS = 10
 
 
-def show(dataset: Dataset, console) -> None:
-    """Print counts, sizes, classes and where it all lies to a rich `console`."""
-    from rich import markup, table
+class Summary(NamedTuple):
+    """Facts as (key, value), of which keys may repeat, and the first rows of a table of classes.
 
-    facts = table.Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column(overflow="fold")
-    for key, value in _facts(dataset):
-        facts.add_row(key, markup.escape(value))
-    console.print(facts, "", _classes(dataset), sep="\n")
+    Every row has as many texts as `headers`; the last one may say how many classes follow.
+    """
+
+    facts: list[tuple[str, str]]
+    headers: list[str]
+    rows: list[list[str]]
+
+
+def summary(dataset: Dataset) -> Summary:
+    """Return counts, sizes, classes, and where it all lies."""
+    return Summary(_facts(dataset), *_classes(dataset))
 
 
 def _facts(dataset: Dataset) -> list[tuple[str, str]]:
     height, width, channels = dataset.image_shape
+    origin = dataset.origin or Origin("memory", None)
     facts = [
         ("data set", dataset.name),
-        ("read from", dataset.origin.read),
+        ("read from", origin.read),
         ("images", f"{width}x{height}, {'RGB' if channels == 3 else 'grayscale'}, uint8"),
         ("classes", f"{len(dataset.class_names):,}"),
     ]
@@ -33,35 +40,30 @@ def _facts(dataset: Dataset) -> list[tuple[str, str]]:
         each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         boxes = ", each with a box" if getattr(dataset, key).boxes is not None else ""
         facts.append((key, f"{counts.sum():,} images, {each} per class{boxes}"))
-    for kind, count in sorted(dataset.origin.converted.items()):
+    for kind, count in sorted(origin.converted.items()):
         facts.append(("converted to RGB", f"{count:,} {kind} images"))
-    facts += [("note", note) for note in dataset.origin.notes]
-    if dataset.origin.cache is None:
+    facts += [("note", note) for note in origin.notes]
+    if origin.cache is None:
         facts.append(("cache", "none: made again in a moment each time"))
     else:
-        size = _cache.size(dataset.origin.cache) / 1e6
-        facts.append(("cache", f"{dataset.origin.cache} ({size:,.0f} MB)"))
+        size = _cache.size(origin.cache) / 1e6
+        facts.append(("cache", f"{origin.cache} ({size:,.0f} MB)"))
     return facts
 
 
-def _classes(dataset: Dataset):
-    from rich import markup, table
-
+def _classes(dataset: Dataset) -> tuple[list[str], list[list[str]]]:
     counts = _counts(dataset)
     count, named = len(dataset.class_names), dataset.class_ids != dataset.class_names
-    classes = table.Table()
-    for header in ("label", "class", *(["id"] if named else [])):
-        classes.add_column(header, justify="right" if header == "label" else "left")
-    for key in counts:
-        classes.add_column(key, justify="right")
+    headers = ["label", "class", *(["id"] if named else []), *counts]
+    rows = []
     for label in range(min(count, _TABLE_ROWS)):
         ids = [dataset.class_ids[label]] if named else []
         numbers = [f"{counts[key][label]:,}" for key in counts]
-        texts = (markup.escape(text) for text in (dataset.class_names[label], *ids))
-        classes.add_row(str(label), *texts, *numbers)
+        rows.append([str(label), dataset.class_names[label], *ids, *numbers])
     if count > _TABLE_ROWS:
-        classes.add_row("", f"... and {count - _TABLE_ROWS:,} more")
-    return classes
+        more = ["", f"... and {count - _TABLE_ROWS:,} more"]
+        rows.append(more + [""] * (len(headers) - len(more)))
+    return headers, rows
 
 
 def _counts(dataset: Dataset) -> dict[str, np.ndarray]:

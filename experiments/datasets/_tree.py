@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,10 +20,16 @@ class Extent(NamedTuple):
     size: int
 
     def read(self) -> bytes:
-        """Return the bytes."""
-        with open(self.file, "rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+        """Return the bytes; an error names the file as the user knows it."""
+        try:
+            with open(self.file, "rb") as file:
+                file.seek(self.offset)
+                data = file.read(self.size)
+        except OSError as error:
+            raise ValueError(f"{self.name} cannot be read ({error.strerror})") from error
+        if len(data) != self.size:
+            raise ValueError(f"{self.name}: {len(data)} bytes where {self.size} were listed")
+        return data
 
 
 class Listing(NamedTuple):
@@ -60,7 +67,7 @@ class Folder:
         """Digest of every path, size and time of change (0.4 s for 110,000 files)."""
         return _digest([str(self.root.resolve()), *self._walk("")])
 
-    def open(self, spool: pathlib.Path, advance: Callable[[float], None]) -> Listing:
+    def open(self, spool: pathlib.Path, advance: Callable[[int, int], None]) -> Listing:
         """List the folder; nothing is copied."""
         listing = Listing(str(self), {}, set())
         for path, size, _ in self._walk(""):
@@ -69,28 +76,48 @@ class Folder:
             else:
                 name = str(self.root / path)
                 listing.files[path] = Extent(name, name, 0, size)
+        advance(1, 1)
         return listing
 
-    def _walk(self, under: str) -> list[tuple[str, int | None, int]]:
-        """(path, bytes or None for a folder, time of change in ns), in a fixed order."""
-        with os.scandir(self.root / under) as scan:
-            entries = sorted(
-                (e for e in scan if not _archive.is_litter(e.name)), key=lambda e: e.name
-            )
+    def _walk(
+        self, under: str, around: frozenset[tuple[int, int]] = frozenset()
+    ) -> list[tuple[str, int | None, int]]:
+        """(path, bytes or None for a folder, time of change in ns), in a fixed order.
+
+        `around` identifies the folders that `under` lies in: a link to one of them has no end.
+        """
+        place = self.root / under
+        try:
+            status = place.stat()
+            with os.scandir(place) as scan:
+                entries = sorted(
+                    (e for e in scan if not _archive.is_litter(e.name)), key=lambda e: e.name
+                )
+        except OSError as error:
+            raise ValueError(f"{place} cannot be read ({error.strerror})") from error
+        here = (status.st_dev, status.st_ino)
+        if here in around:
+            raise ValueError(f"{place} is a link to a folder that it lies in: remove the link")
         found, below = [], []
         for entry in entries:
             path = under + entry.name
             if self.only and not under and entry.name not in self.only:
                 continue
-            if entry.is_dir():
+            try:
+                status = entry.stat()
+            except FileNotFoundError:
+                raise ValueError(f"{entry.path} is a link to a file that is gone") from None
+            except OSError as error:  # a link to itself among them
+                raise ValueError(f"{entry.path} cannot be read ({error.strerror})") from error
+            if stat.S_ISDIR(status.st_mode):
                 found.append((path, None, 0))
-                below += self._walk(path + "/")
-            else:
-                try:
-                    status = entry.stat()
-                except FileNotFoundError:
-                    raise ValueError(f"{entry.path} is a link to a file that is gone") from None
+                below += self._walk(path + "/", around | {here})
+            elif stat.S_ISREG(status.st_mode):
                 found.append((path, status.st_size, status.st_mtime_ns))
+            else:
+                raise ValueError(
+                    f"{entry.path} is a pipe, a socket or a device, not a file: remove it"
+                )
         return found + below
 
 
@@ -109,8 +136,8 @@ class Archive:
         status = [(str(path.resolve()), path.stat()) for path in self.paths]
         return _digest([(path, s.st_size, s.st_mtime_ns) for path, s in status])
 
-    def open(self, spool: pathlib.Path, advance: Callable[[float], None]) -> Listing:
-        """Pour every file into `spool`; `advance` hears the share read so far."""
+    def open(self, spool: pathlib.Path, advance: Callable[[int, int], None]) -> Listing:
+        """Pour every file into `spool`; `advance` hears how many bytes of all are read."""
         listing = Listing(str(self), {}, set())
         total, before = sum(path.stat().st_size for path in self.paths), 0
         with open(spool, "wb") as out:
@@ -119,9 +146,9 @@ class Archive:
                     _enter(listing, path, spool, member)
                     # Often enough for a progress bar, and no cost beside the copying.
                     if number % 256 == 0:
-                        advance((before + member.position) / total)
+                        advance(before + member.position, total)
                 before += path.stat().st_size
-        advance(1.0)
+        advance(total, total)
         return _without_common_folder(listing)
 
 
@@ -138,8 +165,9 @@ class Builtin:
         """Return the version: the content is fixed by it."""
         return self.version
 
-    def open(self, spool: pathlib.Path, advance: Callable[[float], None]) -> Listing:
+    def open(self, spool: pathlib.Path, advance: Callable[[int, int], None]) -> Listing:
         """Return an empty listing: there are no files of ours."""
+        advance(1, 1)
         return Listing(str(self), {}, set())
 
 

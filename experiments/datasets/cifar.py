@@ -76,8 +76,8 @@ def source(name: str, data_dir: str | pathlib.Path | None) -> Source:
         holds=lambda folder: (folder / variant.test).is_file(),
         archives=f"{variant.archive}*",
         looks=f"the binary version, {variant.archive}.tar.gz or its folder with {variant.test}",
-        get="without data_dir, keras.datasets downloads it; local files of the Python version "
-        "are pickles, which can run code, and are not opened",
+        get="without data_dir (--data-dir), keras.datasets downloads it; local files of the "
+        "Python version are pickles, which can run code, and are not opened",
         only=(*variant.train, variant.test, variant.names),
     )
     return Source(_source.find(wanted, data_dir), functools.partial(_from_files, name))

@@ -18,7 +18,9 @@ _NAMES = [str(digit) for digit in range(10)]
 def source(data_dir: str | pathlib.Path | None) -> Source:
     """Return the digits; they are made in a moment, so nothing is cached."""
     if data_dir is not None:
-        raise ValueError(f"digits is built in and reads no files: leave out data_dir {data_dir}")
+        raise ValueError(
+            f"digits is built in and reads no files: leave out data_dir (--data-dir) {data_dir}"
+        )
     return Source(Builtin("sklearn.datasets.load_digits"), _plan, size=32, keep=False)
 
 

@@ -49,11 +49,17 @@ def _plan(listing: Listing) -> Plan:
     classes = _by_class(listing, f"{train}/" if train else "")
     names = sorted(classes)
     if not names:
-        raise ValueError(f"{listing.place} holds no class folders with images")
+        place = f"{listing.place}{f': {train}/' if train else ''}"
+        raise ValueError(f"{place} holds no class folders with images")
     if validation is None:
         parts = _divide(listing, classes, names)
     else:
         others = _by_class(listing, f"{validation}/")
+        if not others:
+            raise ValueError(
+                f"{listing.place}: {validation}/ holds no class folders with images: add them, or "
+                f"remove it, and a fifth of {train}/ is set aside for validation"
+            )
         for name in sorted(classes.keys() ^ others.keys()):
             here, there = (train, validation) if name in classes else (validation, train)
             raise ValueError(f"{listing.place}: class {name!r} is in {here}/, but not in {there}/")

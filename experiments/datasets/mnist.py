@@ -29,7 +29,7 @@ WANTED = Wanted(
     holds=lambda folder: any((folder / name).is_file() for name in _FILES),
     archives=None,
     looks=f"a folder with {_NPZ} or {', '.join(_ORIGINAL.values())} (or .gz)",
-    get="without data_dir, keras.datasets downloads it",
+    get="without data_dir (--data-dir), keras.datasets downloads it",
     only=_FILES,
 )
 

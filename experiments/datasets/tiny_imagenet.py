@@ -20,7 +20,7 @@ WANTED = Wanted(
     archives="tiny-imagenet*",
     looks="a folder with wnids.txt, words.txt, train/ and val/, or an archive of it",
     get="download CS231n's tiny-imagenet-200.zip (http://cs231n.stanford.edu/"
-    "tiny-imagenet-200.zip) and give it, or the folder it unpacks to, as data_dir",
+    "tiny-imagenet-200.zip) and give it, or the folder it unpacks to, as data_dir (--data-dir)",
     prefer="tiny-imagenet-200",
     only=("train", "val", "wnids.txt", "words.txt"),
 )
