@@ -1,6 +1,7 @@
 """The backend that Keras computes with, chosen before Keras is imported."""
 
 import contextlib
+import importlib.util
 import logging
 import os
 import tempfile
@@ -12,25 +13,48 @@ BACKENDS = ("tensorflow", "jax", "torch")
 def choose(backend: str | None) -> str:
     """Set `KERAS_BACKEND` to `backend`, or to TensorFlow if nothing is chosen, and return it.
 
-    Raises `ValueError` for a backend that there is not.
+    Raises `ValueError` for a backend that there is not, or that is not installed.
     """
     backend = backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r}: there are {', '.join(BACKENDS)}")
+    if importlib.util.find_spec(backend) is None:
+        raise ValueError(
+            f"backend {backend}: {backend} is not installed here: pip install 'smallzoo[{backend}]'"
+            f" (in a checkout: pip install -e '.[{backend}]')"
+        )
     os.environ["KERAS_BACKEND"] = backend
     return backend
 
 
 def load(backend: str | None) -> None:
     """Import Keras with the chosen backend, without the start-up notes of its libraries."""
-    if backend:
+    if backend or os.environ.get("KERAS_BACKEND"):
         choose(backend)
     with quiet():
-        from experiments import feed
-
-        feed.device()
+        device()
     # One model after the other is no retracing that a user could avoid.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def device() -> str:
+    """Name of the device that the active backend computes on."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        return first.device_kind if first.platform != "cpu" else "cpu"
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "cpu"
 
 
 @contextlib.contextmanager

@@ -41,9 +41,7 @@ def ours(name: str, *, batch: int, size: int, jit: bool) -> tuple[dict, dict]:
     backend.load(None)
     import keras
 
-    from experiments import feed
-
-    framework, device = keras.backend.backend(), feed.device()
+    framework, device = keras.backend.backend(), backend.device()
     loaded = _peak_mb(framework, device)
     model = zoo.build(
         name,

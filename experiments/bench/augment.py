@@ -12,13 +12,15 @@ import keras
 import numpy as np
 
 import augment
-from experiments.bench import side_by_side
+from experiments.bench import check
+from experiments.timing import side_by_side
 
 SIDE, BATCH = 64, 128
 
 
 def run(*, repeats: int = 30) -> list[dict]:
     """Time all cases; one row each with images per second and how many times faster ours is."""
+    check(repeats=repeats)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 16, 16, 3), np.uint8)
     pixels = pixels.repeat(SIDE // 16, axis=1).repeat(SIDE // 16, axis=2)
     cases = {

@@ -14,21 +14,28 @@ from keras import ops
 
 import stacking
 import zoo
-from experiments.bench import side_by_side
+from experiments.bench import check
+from experiments.listener import SILENT, Listener
+from experiments.timing import side_by_side
 
 NETWORKS = {"alphanet_v4": (64, 64, 3), "resnet18": (32, 32, 3), "ghostnet_100": (64, 64, 3)}
 
 
-def run(*, repeats: int = 10, members: int = 3, batch: int = 32) -> list[dict]:
+def run(
+    *, repeats: int = 10, members: int = 3, batch: int = 32, listener: Listener = SILENT
+) -> list[dict]:
     """Time `members` networks of each kind on a batch of noise; one row per case.
 
     `difference` is the largest one between a case's probabilities and those of the members alone.
     """
+    check(repeats=repeats, members=members, batch=batch)
     rows = []
-    for name, shape in NETWORKS.items():
+    for done, (name, shape) in enumerate(NETWORKS.items()):
+        listener.progress("networks", done, len(NETWORKS))
         images = np.random.default_rng(0).integers(0, 256, (batch, *shape), np.uint8)
         networks = [zoo.build(name, input_shape=shape, classes=200) for _ in range(members)]
         rows += _rows(name, networks, images.astype("float32"), repeats)
+    listener.progress("networks", len(NETWORKS), len(NETWORKS))
     return rows
 
 

@@ -10,9 +10,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import zoo
 from experiments import backend as backends
-from experiments import catalog
-from experiments.bench import _worker, print_rows, side_by_side
+from experiments.bench import _worker, check
+from experiments.listener import SILENT, Listener
+from experiments.timing import side_by_side
 
 # One of each kind: residual, bottlenecks, Ghost, depthwise, dense, dual path, grouped, compound.
 NETWORKS = (
@@ -34,35 +36,59 @@ CASES = {
 PHASES = ("forward", "training")
 
 
-def run(
+def run(names: Sequence[str] = NETWORKS, **options) -> list[dict]:
+    """Return the rows of all networks that `each` times, with its options."""
+    return [row for rows in each(names, **options) for row in rows]
+
+
+def each(
     names: Sequence[str] = NETWORKS,
     *,
     batch: int = 32,
     size: int = 64,
     repeats: int = 10,
     backend: str | None = None,
-    console,
-) -> list[dict]:
-    """Time networks whose names match `names`; print each one's table, return a row per case.
+    listener: Listener = SILENT,
+) -> Iterator[list[dict]]:
+    """Time networks whose names match `names`; one network's rows after the other, one per case.
 
     Images per second are medians over `repeats` turns, of `forward` in inference and of `training`
     (forward, backward and SGD) in float32; `times_slower` compares with the reference of the same
     network. Memory in MB is the peak of the process, of which `framework_mb` is importing; on an
     accelerator what is taken of its memory.
-    Raises ValueError, before any process starts, for names that match no network and images that
-    are too small.
+    Raises ValueError, before any process starts, for names that match no network, images that are
+    too small, and numbers outside `bench.LIMITS`.
     """
-    chosen = [model for name in names for model in catalog.networks(name)]
-    for model in chosen:
-        if size < model.min_size:
-            raise ValueError(f"size {size}: {model.name} needs at least {model.min_size} pixels")
+    check(batch=batch, size=size, repeats=repeats)
+    chosen = _chosen(names, size)
     jits = CASES[backends.choose(backend)]
-    rows = []
-    for name in dict.fromkeys(model.name for model in chosen):
-        found = _network(name, jits, {"batch": batch, "size": size}, repeats, console)
-        print_rows(found, console)
-        rows += found
-    return rows
+    shape = {"batch": batch, "size": size}
+
+    def rows() -> Iterator[list[dict]]:
+        for done, name in enumerate(chosen):
+            listener.progress("networks", done, len(chosen))
+            yield _network(name, jits, shape, repeats, listener)
+        listener.progress("networks", len(chosen), len(chosen))
+
+    return rows()
+
+
+def _chosen(names: Sequence[str], size: int) -> list[str]:
+    """Return the networks that names and wildcards mean, each once."""
+    found = {}
+    for pattern in names:
+        models = zoo.list_models(pattern)
+        if not models:
+            raise ValueError(
+                f"no network matches {pattern!r} (--names); python -m experiments list shows all"
+            )
+        found |= {name: zoo.info(name).min_size for name in models}
+    if not found:
+        raise ValueError("names (--names) are empty: give networks or wildcards, such as 'ghost*'")
+    for name, least in found.items():
+        if size < least:
+            raise ValueError(f"size (--size) {size}: {name} needs at least {least} pixels")
+    return list(found)
 
 
 class Running(NamedTuple):
@@ -73,7 +99,7 @@ class Running(NamedTuple):
     """Have a step done: `forward`, `training` or `peak_mb`."""
 
 
-def _network(name: str, jits: dict, shape: dict, repeats: int, console) -> list[dict]:
+def _network(name: str, jits: dict, shape: dict, repeats: int, listener: Listener) -> list[dict]:
     with contextlib.ExitStack() as stack:
 
         def start(make, **options) -> Running:
@@ -84,7 +110,7 @@ def _network(name: str, jits: dict, shape: dict, repeats: int, console) -> list[
         other = start(_worker.reference, accelerator=not on_cpu)
         reference = other.facts.get("case")
         if reference is None:
-            console.print(f"no reference for {name}: {'; '.join(other.facts['missing'])}")
+            listener.say(f"no reference for {name}: {'; '.join(other.facts['missing'])}")
         else:
             cases[reference] = other
         peaks = {}

@@ -1,22 +1,27 @@
 """Commands that measure speed. Keras is imported inside them."""
 
 import itertools
+import pathlib
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
+from rich import box
+from rich.table import Table
 
+from experiments import _files, bench
 from experiments import backend as backends
-from experiments.cli._options import (
-    Backend,
-    Csv,
-    Repeats,
-    console,
-)
+from experiments.cli._options import Backend, console
+from experiments.cli.listener import Console
+from experiments.runs import tables
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Measure speed as ratios, side by side in one run: medians after a warm-up.",
 )
+
+Csv = Annotated[pathlib.Path | None, typer.Option(help="CSV file to write")]
+Repeats = Annotated[int, typer.Option(help="turns of each case")]
 
 
 @app.command()
@@ -29,11 +34,11 @@ def augment(
 
     Example: python -m experiments bench augment --out augment.csv
     """
+    _check(out, repeats)
     backends.load(backend)
     from experiments.bench import augment as case
-    from experiments.bench import publish
 
-    publish(case.run(repeats=repeats), out, console)
+    publish([case.run(repeats=repeats)], out)
 
 
 @app.command()
@@ -46,11 +51,11 @@ def stack(
 
     Example: python -m experiments bench stack --repeats 7
     """
+    _check(out, repeats)
     backends.load(backend)
-    from experiments.bench import publish
     from experiments.bench import stack as case
 
-    publish(case.run(repeats=repeats), out, console)
+    publish([case.run(repeats=repeats, listener=Console(console))], out)
 
 
 @app.command()
@@ -63,15 +68,14 @@ def members(
 
     Example: python -m experiments bench members --backend jax
     """
+    _check(out, repeats)
     backends.load(backend)
     from experiments.bench import members as case
-    from experiments.bench import print_rows, write_csv
 
-    rows = case.run(repeats=repeats)
-    for _, network in itertools.groupby(rows, key=lambda row: row["case"].partition(":")[0]):
-        print_rows(list(network), console)  # nine cases side by side fit no terminal
-    if out is not None:
-        write_csv(rows, out)
+    rows = case.run(repeats=repeats, listener=Console(console))
+    # Nine cases side by side fit no terminal.
+    networks = itertools.groupby(rows, key=lambda row: row["case"].partition(":")[0])
+    publish((list(network) for _, network in networks), out)
 
 
 @app.command()
@@ -90,12 +94,43 @@ def models(
 
     Example: python -m experiments bench models --names 'resnet18,ghost*' --batch 32
     """
+    _check(out, repeats)
     from experiments.bench import models as case
-    from experiments.bench import write_csv
 
-    chosen = [name for given in names or case.NETWORKS for name in given.split(",")]
+    chosen = [name.strip() for given in names or case.NETWORKS for name in given.split(",")]
     options = {"batch": batch, "size": size, "repeats": repeats, "backend": backend}
-    rows = case.run(chosen, **options, console=console)
+    # The environment is read last: while networks are timed, there is no process more than needed.
+    publish(case.each(chosen, **options, listener=Console(console)), out)
+
+
+def _check(out: pathlib.Path | None, repeats: int) -> None:
+    """Raise ValueError for what cannot be written or counted, before backends are loaded."""
+    bench.check(repeats=repeats)
     if out is not None:
-        backends.load(backend)  # only now: while networks are timed, no process more than needed
-        write_csv(rows, out)
+        _files.check_writable(out)
+
+
+def publish(parts: Iterable[list[dict]], out: pathlib.Path | None) -> None:
+    """Print parts of the rows as they come, and write all rows to the CSV file `out` if given."""
+    rows = []
+    for part in parts:
+        console.print(rows_table(part))
+        rows += part
+    if out is not None:
+        backends.load(None)  # nothing has, where processes of their own were timed
+        tables.write(rows, out)
+        console.print(f"written to {out}", markup=False, soft_wrap=True)
+
+
+def rows_table(rows: list[dict]) -> Table:
+    """Return rows as a table, numbers to four digits."""
+    # Turned: a case per column fits a narrow terminal, however many values a row has.
+    table = Table(box=box.SIMPLE_HEAD)
+    title, *names = rows[0]
+    table.add_column(title)
+    for row in rows:
+        table.add_column(str(row[title]), justify="right")
+    for name in names:
+        values = [row[name] for row in rows]
+        table.add_row(name, *(f"{v:,.4g}" if isinstance(v, float) else str(v) for v in values))
+    return table

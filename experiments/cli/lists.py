@@ -1,6 +1,7 @@
 """Commands that tell what there is: networks, recipes, data sets. Keras is not imported."""
 
 import dataclasses
+import fnmatch
 import json
 import pathlib
 from typing import Annotated
@@ -8,19 +9,19 @@ from typing import Annotated
 import typer
 
 import zoo
-from experiments import catalog, recipe
-from experiments.cli._options import (
-    CacheDir,
-    DataDir,
-    console,
-)
+from experiments import recipes as papers
+from experiments.cli import _tables
+from experiments.cli._options import CacheDir, DataDir, console
+from experiments.cli.listener import Console
 
 app = typer.Typer()
 
 
 @app.command("list")
 def list_(
-    pattern: Annotated[str, typer.Argument(help="wildcard, such as 'ghost*'")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(help="wildcard, such as 'ghost*'; of recipes PAPER/ROW, or ROW")
+    ] = "*",
     recipes: Annotated[bool, typer.Option("--recipes", help="list the recipes instead")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
     markdown: Annotated[bool, typer.Option(help="the README's table")] = False,
@@ -28,21 +29,20 @@ def list_(
     """List the networks, or with --recipes the rows of the papers' tables.
 
     Example: python -m experiments list 'alpha*'
+
+    Example: python -m experiments list --recipes 'alphanet/*'
     """
-    if recipes:
-        rows = catalog.recipes()
-        if as_json:
-            print(json.dumps([row.model_dump(exclude_none=True) for row in rows], indent=2))
-        else:
-            console.print(catalog.recipe_table(rows))
-        return
-    found = catalog.networks(pattern)
+    if markdown and (recipes or as_json):
+        raise ValueError("--markdown is the README's table of networks: without --recipes, --json")
+    found = rows(pattern) if recipes else networks(pattern)
     if as_json:
-        print(json.dumps([dataclasses.asdict(model) for model in found], indent=2))
+        print(json.dumps([_plain(one) for one in found], indent=2))
     elif markdown:
-        print(catalog.markdown(found))
+        print(_tables.markdown(found))
+    elif recipes:
+        console.print(_tables.recipes(found))
     else:
-        console.print(catalog.network_table(found, console.width))
+        console.print(_tables.networks(found, console.width))
 
 
 @app.command()
@@ -54,15 +54,15 @@ def info(
 
     Example: python -m experiments info alphanet_v4
     """
-    if "/" in name or name.endswith(".yaml"):
-        row = recipe.load(name)
-        print(row.model_dump_json(indent=2) if as_json else recipe.dump(row), end="")
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        row = papers.load(name)
+        print(row.model_dump_json(indent=2) if as_json else papers.dump(row).rstrip())
         return
-    facts = dataclasses.asdict(zoo.info(name))
+    facts = _plain(zoo.info(name))
     if as_json:
         print(json.dumps(facts, indent=2))
     else:
-        console.print(catalog.facts_table(facts))
+        console.print(_tables.facts(facts))
 
 
 @app.command()
@@ -71,7 +71,10 @@ def data(
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
     size: Annotated[int | None, typer.Option(help="resize to this many pixels")] = None,
-    out: Annotated[pathlib.Path | None, typer.Option(help="contact sheet to write")] = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="contact sheet, or a folder for it (default: ./NAME.png)"),
+    ] = None,
 ) -> None:
     """Decode a data set into the cache, summarise it and draw a contact sheet.
 
@@ -79,4 +82,43 @@ def data(
     """
     from experiments import datasets
 
-    datasets.prepare(name, data_dir, out, console, size=size, cache_dir=cache_dir)
+    datasets.check(name, data_dir=data_dir, size=size)
+    sheet = datasets.sheet_path(name, out)
+    options = {"data_dir": data_dir, "cache_dir": cache_dir, "size": size}
+    dataset = datasets.load(name, **options, progress=Console(console).progress)
+    console.print(*_tables.data(datasets.summary(dataset)), sep="\n")
+    written = datasets.draw_sheet(dataset, sheet).resolve()
+    console.print(f"contact sheet: {written}", soft_wrap=True, markup=False)
+
+
+def networks(pattern: str = "*") -> list[zoo.ModelInfo]:
+    """Return the networks whose names match a wildcard; ValueError where there are none."""
+    found = [zoo.info(name) for name in zoo.list_models(pattern)]
+    if not found:
+        raise ValueError(f"no network matches {pattern!r}; python -m experiments list shows all")
+    return found
+
+
+def rows(pattern: str = "*") -> list[papers.Row]:
+    """Return the rows whose PAPER/ROW or ROW matches a wildcard; ValueError where there are none.
+
+    All of them are read before: a recipe that does not fit is told, whatever was asked for.
+    """
+    everything = [row for paper in papers.papers() for row in papers.rows(paper).values()]
+    found = [
+        row
+        for row in everything
+        if any(fnmatch.fnmatchcase(name, pattern) for name in (row.recipe, row.name))
+    ]
+    if not found:
+        raise ValueError(
+            f"no recipe matches {pattern!r}: give a wildcard on PAPER/ROW or ROW; "
+            "python -m experiments list --recipes shows all"
+        )
+    return found
+
+
+def _plain(one: zoo.ModelInfo | papers.Row) -> dict:
+    if dataclasses.is_dataclass(one):
+        return dataclasses.asdict(one)
+    return one.model_dump(exclude_none=True)

@@ -1,0 +1,102 @@
+"""What studies found, for people; `experiments.studies` computes it."""
+
+import itertools
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from experiments.studies.attack import Attacked
+from experiments.studies.evaluate import Evaluation
+from experiments.studies.export import TOLERANCE, Exported
+from experiments.studies.predict import Prediction
+from experiments.studies.robust import Robustness
+from experiments.training import adversarial
+
+EXTREMES = 5  # best and worst classes shown
+
+
+def evaluation(console: Console, found: Evaluation) -> None:
+    """Print the scores, and the classes that a run knows best and worst."""
+    heading = f"[bold]{escape(found.run)}[/] on {escape(found.data)}, {found.n:,} validation images"
+    console.print(heading, soft_wrap=True, highlight=False)
+    if found.other_images:
+        console.print("these are other images than those that the run was validated on")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("measure")
+    table.add_column("value", justify="right", style="bold")
+    for key, value in found.scores.items():
+        unit = " %" if key.startswith("top") else ""
+        table.add_row(key.replace("top", "top-"), f"{value:.2f}{unit}" if unit else f"{value:.4f}")
+    ranked = sorted(found.by_class.items(), key=lambda item: -item[1])
+    shown = min(EXTREMES, len(ranked) // 2)
+    for place, part in (("best", ranked[:shown]), ("worst", ranked[len(ranked) - shown :])):
+        table.add_section()
+        for name, value in part:
+            table.add_row(escape(f"{place} class: {name}"), f"{value:.2f} %")
+    console.print(table)
+
+
+def predictions(console: Console, found: Sequence[Prediction]) -> None:
+    """Print the likeliest classes of each image."""
+    for prediction in found:
+        heading = f"[bold]{escape(str(prediction.path))}[/]"
+        if prediction.resized_from:
+            before, after = (f"{w}x{h}" for w, h in (prediction.resized_from, prediction.size))
+            why = ", for want of a recipe" if prediction.assumed else ""
+            how = prediction.resample.capitalize()
+            heading += f", resized from {before} to {after} ({how}{why})"
+        console.print(heading, soft_wrap=True, highlight=False)
+        table = Table.grid(padding=(0, 2))
+        table.add_column(justify="right", min_width=9)
+        for name, probability in zip(prediction.classes, prediction.probs, strict=True):
+            table.add_row(f"{100 * probability:.1f} %", escape(name))
+        console.print(table)
+
+
+def attacked(console: Console, found: Attacked) -> None:
+    """Print what the adversarial images do to the run that they were made of."""
+    console.print(adversarial.told(found.content))
+    folder = escape(str(found.folder))
+    console.print(f"images and {adversarial.SHEET}: [bold]{folder}[/]", soft_wrap=True)
+
+
+def robustness(console: Console, found: Robustness) -> None:
+    """Print models by measure, top-1 in percent; of a corruption the mean over severities."""
+    models = list(dict.fromkeys(row["model"] for row in found.rows))
+    values: dict[str, dict[str, list[float]]] = {}
+    for row in found.rows:
+        strength = f" {row['strength']:g}" if row["measure"] in ("fgsm", "pgd") else ""
+        measure = values.setdefault(row["measure"] + strength, {})
+        measure.setdefault(row["model"], []).append(row["top1"])
+    title = f"top-1 %, n = {found.rows[0]['n']:,}"
+    caption = "attacks: grey levels of epsilon; corruptions: mean over severities"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
+    table.add_column("measure", no_wrap=True)
+    for model in models:
+        table.add_column(escape(model), justify="right")
+    for measure, of_models in values.items():
+        means = (sum(of_models[model]) / len(of_models[model]) for model in models)
+        table.add_row(measure, *(f"{mean:.1f}" for mean in means))
+    console.print(table)
+    console.print(f"written to [bold]{escape(str(found.path))}[/]", soft_wrap=True)
+
+
+def exported(console: Console, found: Exported) -> None:
+    """Print what was written, how it was checked, and the Python that loads it."""
+    off = ", ".join(f"{x:.1e} in batches of {size}" for size, x in found.differences.items())
+    sides = ", ".join(str(side or "any") for side in found.input_shape)
+    precision = ["trained in mixed precision: exported, and checked, in float32"]
+    for line in itertools.chain(
+        precision if found.converted else (),
+        (
+            f"wrote [bold]{escape(str(found.path))}[/], {found.bytes / 1e6:.1f} MB",
+            f"checked on {escape(found.checked_on)}",
+            f"probabilities are off by at most {off} ({TOLERANCE:g} is allowed)",
+            f"images are float32 (n, {sides}), raw pixels 0 to 255:",
+        ),
+        (escape(f"    {code}".rstrip()) for code in found.usage.splitlines()),
+    ):
+        console.print(line, soft_wrap=True, highlight=False)

@@ -1,0 +1,147 @@
+"""Commands that make runs: `run` for rows and all that they need, and one for each kind of row."""
+
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from experiments import executor, plan, progress, recipes, runs
+from experiments.cli import _runs
+from experiments.cli._options import (
+    RUNS,
+    Backend,
+    CacheDir,
+    DataDir,
+    Recipe,
+    RunDir,
+    Runs,
+    Set,
+    console,
+    place,
+)
+from experiments.cli.listener import Console
+from experiments.recipes import KINDS
+from experiments.recipes.kinds import Kind, needed, with_needed
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    names: Annotated[
+        list[str], typer.Argument(metavar="PAPER[/ROW]...", help="papers, rows or recipe files")
+    ],
+    set_: Set = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="tell the plan and what it costs, run nothing")
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option(help="rows at once, each in a process with its share of the cores")
+    ] = 1,
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    runs: Runs = RUNS,
+    backend: Backend = None,
+) -> None:
+    """Run rows of the papers' tables, after all that they need; begun again, it goes on.
+
+    Finished rows are skipped. --set changes the rows that are named, of a whole paper those that
+    have the field. A row that fails is told at the end, the others go on.
+
+    Example: python -m experiments run laptop --data-dir ~/data --dry-run
+    """
+    where, listener = place(data_dir, cache_dir, runs, backend), Console(console)
+    steps = plan.make(names, where, recipes.parse_set(set_ or []))
+    if dry_run:
+        listener.close()
+        console.print(_runs.plan(plan.estimates(steps, where, listener)))
+        return
+    _finish(steps, where, listener, jobs)
+
+
+def _finish(steps: list[plan.Step], where: plan.Place, listener: Console, jobs: int) -> None:
+    """Run steps, print their table, and leave with 1 where some failed."""
+    hands = executor.Here(listener) if jobs == 1 else executor.Spawned(jobs, listener=listener)
+    outcome = progress.run(steps, hands, where, listener)
+    listener.close()
+    if outcome.runs:
+        console.print(_runs.results([done.metrics for done in outcome.runs]))
+        console.print(f"run folders: [bold]{where.runs}[/]", soft_wrap=True)
+    for folder, reason in outcome.failed.items():
+        console.print(f"[bold red]failed:[/] {folder}: ", end="", soft_wrap=True)
+        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _command(name: str, kind: Kind) -> Callable:
+    """Return the command that runs a single row of a kind."""
+
+    def one(
+        recipe_name: Recipe,
+        folders: Annotated[
+            list[pathlib.Path] | None,
+            typer.Argument(help="finished runs, in the place of those that the recipe needs"),
+        ] = None,
+        set_: Set = None,
+        data_dir: DataDir = None,
+        cache_dir: CacheDir = None,
+        runs: Runs = RUNS,
+        run_dir: RunDir = None,
+        backend: Backend = None,
+    ) -> None:
+        where, listener = place(data_dir, cache_dir, runs, backend), Console(console)
+        row = recipes.load(recipe_name, recipes.parse_set(set_ or []))
+        if not isinstance(row, kind.schema):
+            raise ValueError(
+                f"{recipe_name} is of kind {row.kind}: python -m experiments {row.kind} "
+                f"{recipe_name}"
+            )
+        if folders:
+            row = with_needed(row, where.names(row, folders))
+        step = plan.one(row, run_dir or where.folder(row), where)
+        metrics = executor.carry_out(step, where, listener)
+        listener.close()
+        _show(step, where, metrics)
+
+    one.__doc__ = f"""{kind.about}, as a row of a paper's table says; begun again, it goes on.
+
+    Example: python -m experiments {name} {kind.example}
+    """
+    return one
+
+
+for _name, _kind in KINDS.items():
+    app.command(_name)(_command(_name, _kind))
+
+
+def _show(step: plan.Step, where: plan.Place, metrics: dict) -> None:
+    """Print a run's result, after those of the runs that it is made of."""
+    others = [runs.Run(where.named(step.row, name)) for name in needed(step.row)]
+    console.print(_runs.results([*(other.metrics for other in others), metrics]))
+    if "clean" in metrics:
+        console.print(_runs.experts(metrics))
+    console.print(f"run folder: [bold]{step.folder}[/]", soft_wrap=True)
+
+
+@app.command()
+def quickstart(runs: Runs = RUNS, jobs: int = 1, backend: Backend = None) -> None:
+    """Train three small AlphaNets on digits, stack them and report: a minute on a laptop.
+
+    The same as `run quickstart` and `report RUNS/quickstart`.
+
+    Example: python -m experiments quickstart
+    """
+    from experiments import reports
+
+    began = time.perf_counter()
+    where, listener = place(None, None, runs, backend), Console(console)
+    _finish(plan.make(["quickstart"], where), where, listener, jobs)
+    page = reports.report([runs / "quickstart"], runs / "quickstart" / "report.html").page
+    console.print(
+        f"{time.perf_counter() - began:.0f} s in all. Open [bold]{page}[/] in a browser; "
+        "the next step is in the README: the same on Tiny ImageNet.",
+        soft_wrap=True,
+    )

@@ -1,0 +1,124 @@
+"""What a row will cost, before it is run: images, epochs and multiply-adds, and hours from these.
+
+A count, not a promise: rows may stop early, and machines and networks differ in how many
+multiply-adds a second they train. No Keras, but where a network is not the catalogue's own.
+"""
+
+import os
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import zoo
+from experiments import backend, datasets
+from experiments.recipes import Experts, Row, Share, Stack, Train, Vote
+from experiments.runs import Run
+
+# Fields of `model` under which the catalogue's multiply-adds stay those of the network.
+_SAME_COST = {"name", "weights", "dropout", "stem"}
+# An image that only passes forward costs a third of one that is trained on.
+_FORWARD = 1 / 3
+
+
+class Size(NamedTuple):
+    """What is known of a data set before it is decoded."""
+
+    train: int
+    shape: tuple[int, int, int]
+    classes: int
+
+
+class Work(NamedTuple):
+    """Training passes: images of an epoch, epochs at most, multiply-adds of an image."""
+
+    images: int
+    epochs: float
+    macs: float
+
+    @property
+    def total(self) -> float:
+        """Multiply-adds of images in training, forward ones."""
+        return self.images * self.epochs * self.macs
+
+
+def of_training(row: Train, rows: Mapping[str, Row], size: Size) -> Work:
+    """Every image of its share, every epoch; a teacher's passes are left out."""
+    return Work(_images(row.share, size), row.epochs, macs(row.model, size))
+
+
+def of_stack(row: Stack, rows: Mapping[str, Row], size: Size) -> Work:
+    """Members run once for each view of the images, or are trained again without each fold."""
+    members = [one for one in rows.values() if isinstance(one, Train)]
+    each = sum(macs(one.model, size) for one in members)
+    if row.fit_on == "out_of_fold":
+        epochs = max((one.epochs for one in members), default=0)
+        return Work(_images(members[0].share, size), epochs * (row.folds - 1), each)
+    held_out = max((one.share.holdout for one in members), default=0)
+    images = size.train * (held_out if row.fit_on == "held_out" else 1)
+    return Work(round(images), row.views * _FORWARD, each)
+
+
+def of_vote(row: Vote, rows: Mapping[str, Row], size: Size) -> Work:
+    """Nothing to speak of."""
+    return Work(0, 0, 0)
+
+
+def of_experts(row: Experts, rows: Mapping[str, Row], size: Size) -> Work:
+    """As many trainings of the clean run's network as there are experts."""
+    work = Work(_images(row.share, size), row.epochs, macs(rows[row.member].model, size))
+    return work._replace(epochs=work.epochs * row.experts)
+
+
+def known_size(row: Row, data: datasets.Dataset | None) -> Size | None:
+    """Return the size of a row's data: of what was loaded, else of the public data set."""
+    if data is not None:
+        return Size(len(data.train), data.image_shape, len(data.class_names))
+    facts = datasets.facts(row.data.name)
+    if facts is None or (facts.image_shape is None and row.data.size is None):
+        return None
+    side, channels = row.data.size, facts.image_shape[2] if facts.image_shape else 3
+    return Size(facts.train, (side, side, channels) if side else facts.image_shape, facts.classes)
+
+
+def macs(model: Mapping, size: Size) -> float:
+    """Return multiply-adds of one image: the catalogue's, scaled to its area, or by building it."""
+    info, side = zoo.info(model["name"]), size.shape[0]
+    stem = model.get("stem", "auto")
+    if not model.keys() - _SAME_COST and side > 40:
+        whole = side > 96 or stem == "imagenet"
+        known, at = (info.macs, info.input_shape[0]) if whole else (info.macs_64, 64)
+        return known * (side / at) ** 2
+    backend.load(None)
+    plain = {key: value for key, value in model.items() if key != "weights"}
+    return zoo.profile(zoo.build(**plain, input_shape=size.shape, classes=size.classes))[1]
+
+
+class Rate:
+    """Multiply-adds a second that finished runs reached on this machine."""
+
+    def __init__(self, runs: Iterable[Run], chosen: str):
+        self.by_network: dict[str, list[float]] = {}
+        for run in runs:
+            found = run.environment
+            same = found.get("backend") == chosen and found.get("cores") == os.cpu_count()
+            if same and run.kind.network and run.metrics.get("seconds"):
+                images = run.dataset["train"] * run.metrics["epochs"]
+                rate = images * run.metrics["macs"] / run.metrics["seconds"]
+                self.by_network.setdefault(run.metrics["model"], []).append(rate)
+
+    @property
+    def runs(self) -> int:
+        """How many runs it was measured on."""
+        return sum(map(len, self.by_network.values()))
+
+    def hours(self, row: Row, work: Work) -> float | None:
+        """Return hours by runs of the same network, else of all; None where there are none."""
+        if not self.runs:
+            return None
+        every = [rate for rates in self.by_network.values() for rate in rates]
+        return work.total / statistics.median(self.by_network.get(row.model_name, every)) / 3600
+
+
+def _images(share: Share, size: Size) -> int:
+    left = size.train * (1 - share.holdout)
+    return round(left * (1 - 1 / share.folds) if share.folds else left)

@@ -1,0 +1,22 @@
+"""What a paper printed of a row."""
+
+from experiments.recipes._part import Part
+
+
+class Expect(Part):
+    """What the paper printed: accuracies in percent, `tolerance` in points.
+
+    Those of validation images, but `train_top1`, and `adversarial`: top-1 on adversarial images
+    of the run's own training images.
+    """
+
+    top1: float | None = None
+    top3: float | None = None
+    top5: float | None = None
+    train_top1: float | None = None
+    adversarial: float | None = None
+    epochs: int | None = None
+    seconds_per_epoch: float | None = None
+    hours: float | None = None
+    dataset: str | None = None
+    tolerance: float = 0.5

@@ -1,0 +1,106 @@
+"""How a network is fitted: optimizer, schedule of its rate, when to stop, what it learns from."""
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from experiments.recipes._part import Named, Part, Positive, Rate, close_to
+
+SCORES = ("loss", "top1", "top3", "top5")
+MONITORS = (*SCORES, *(f"val_{score}" for score in SCORES))
+# Keras' names of what our history calls otherwise.
+KERAS_NAMES = {
+    "accuracy": "top1",
+    "acc": "top1",
+    "sparse_categorical_accuracy": "top1",
+    "top_k_categorical_accuracy": "top5",
+    "sparse_top_k_categorical_accuracy": "top5",
+}
+# A gain that does not count is one below Keras' 1e-4, in the unit of the value: accuracies are
+# percent here.
+LEAST_GAIN = {"loss": 1e-4, "accuracy": 0.01}
+
+
+def known_monitor(name: str) -> str:
+    """Return the column of history that a monitor means; ValueError for one that there is not."""
+    prefix, plain = ("val_", name[4:]) if name.startswith("val_") else ("", name)
+    found = prefix + KERAS_NAMES.get(plain, plain)
+    if found not in MONITORS:
+        raise ValueError(f"no monitor {name!r}{close_to(name, MONITORS)}")
+    return found
+
+
+Monitor = Annotated[str, pydantic.AfterValidator(known_monitor)]
+
+
+class Optimizer(Named):
+    """A Keras optimizer by name; any other field is an argument of its class."""
+
+    name: str = "adam"
+    learning_rate: Rate = 0.001
+
+
+class Patience(Part):
+    """Epochs without a better `monitor`; a gain of `min_delta` or less is none.
+
+    `min_delta` is in the monitor's own unit (percent of accuracy), or a share of the best value so
+    far where `relative` is set.
+    """
+
+    patience: Positive
+    monitor: Monitor = "val_top1"
+    min_delta: Annotated[float, pydantic.Field(ge=0)] = 0.0
+    relative: bool = False
+
+
+class Stop(Patience):
+    """Stop after `patience` epochs without a better `monitor`."""
+
+
+class Constant(Part):
+    """The optimizer's own rate, all the time."""
+
+    name: Literal["constant"] = "constant"
+
+
+class Plateau(Patience):
+    """Multiply the rate by `factor` after `patience` epochs without a better `monitor`."""
+
+    name: Literal["plateau"]
+    factor: Annotated[float, pydantic.Field(gt=0, lt=1)]
+    min_lr: Annotated[float, pydantic.Field(ge=0)] = 0.0
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _least_gain_in_the_monitor_s_unit(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict) or fields.get("relative"):
+            return fields
+        unit = "loss" if str(fields.get("monitor", "")).endswith("loss") else "accuracy"
+        return {"min_delta": LEAST_GAIN[unit]} | fields
+
+
+Schedule = Annotated[Constant | Plateau, pydantic.Field(discriminator="name")]
+
+
+class Distill(Part):
+    """Learn from a teacher as well (Hinton et al., arXiv 1503.02531).
+
+    The loss is alpha T^2 KL(teacher || network), both softened by the temperature T, plus
+    (1 - alpha) times the cross entropy with the labels. `teacher` is a row of the same paper or a
+    run folder, a stack for example.
+    """
+
+    teacher: str
+    temperature: Rate = 4.0
+    alpha: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.9
+
+
+class Adversarial(Part):
+    """Every batch ends in `per_batch` images of a set that the command `attack` made.
+
+    `folder` holds the set; with `classes`, only its images of these true classes are taken.
+    """
+
+    folder: str
+    per_batch: Positive = 5
+    classes: list[Annotated[int, pydantic.Field(ge=0)]] | None = None

@@ -1,0 +1,96 @@
+"""Which figures a report shows of a run, and of several runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.reports import plots
+from experiments.reports.svg import HUES
+from experiments.runs import Run
+
+EXTREMES = 10  # best and worst classes shown by name where there are too many for all
+MARKED_STEPS = 12  # a learning rate that changes more often is a schedule, told in words
+CURVES = (("top1", "top-1, %"), ("loss", "loss"))
+
+
+def of_run(run: Run) -> dict[str, Figure]:
+    """Draw the figures of one run by name, which is also the name of the PNG file."""
+    figures = _learning(run) if run.history else {}
+    figures["confusion"] = plots.confusion(run.confusion, run.names)
+    order = np.argsort(-np.nan_to_num(run.class_accuracy, nan=-1), kind="stable")
+    names, accuracy = np.array(run.names)[order], run.class_accuracy[order]
+    if run.classes <= plots.NAMED:
+        return figures | {"classes": plots.class_bars(names, accuracy, "Top-1 by class")}
+    figures["classes"] = plots.class_profile(run.class_accuracy)
+    for key, part in (("best", slice(EXTREMES)), ("worst", slice(-EXTREMES, None))):
+        title = f"The {EXTREMES} {key} classes"
+        figures[f"classes_{key}"] = plots.class_bars(names[part], accuracy[part], title)
+    return figures
+
+
+def of_runs(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, Figure]:
+    """Draw the validation curves of all runs that have one over each other; none for a single."""
+    labelled = [pair for pair in zip(runs, labels, strict=True) if pair[0].history]
+    if len(labelled) < 2:
+        return {}
+    figures = {}
+    for key, title in CURVES:
+        lines = [
+            plots.Curve(
+                label,
+                run.history["epoch"],
+                run.history[f"val_{key}"],
+                hue=number,
+                dashed=number >= len(HUES),
+            )
+            for number, (run, label) in enumerate(labelled)
+        ]
+        figures[f"compare_{key}"] = plots.curves(lines, f"Validation {title}")
+    return figures
+
+
+def _learning(run: Run) -> dict[str, Figure]:
+    epochs, steps = run.history["epoch"], rate_steps(run)
+    best = int(np.argmax(np.nan_to_num(run.history["val_top1"], nan=-1)))
+    figures = {}
+    for key, title in CURVES:
+        lines = [
+            plots.Curve("validation", epochs, run.history[f"val_{key}"], best=best),
+            plots.Curve("training", epochs, run.history[key], hue=1, dashed=True),
+        ]
+        marked = steps if len(steps) <= MARKED_STEPS else []
+        figures[f"curve_{key}"] = plots.curves(lines, title.capitalize(), marked)
+    return figures
+
+
+def image_grids(run: Run) -> dict[str, Figure]:
+    """Draw mistakes and augmented images; the page itself shows them image by image."""
+    figures, samples = {}, run.samples
+    if len(samples["wrong_images"]):
+        pairs = zip(samples["wrong_labels"], samples["wrong_predictions"], strict=True)
+        captions = [f"{run.names[true]}\n→ {run.names[wrong]}" for true, wrong in pairs]
+        figures["misclassified"] = plots.image_grid(samples["wrong_images"], captions, 6)
+    shown = strips(run)
+    if len(shown):
+        images = shown.reshape(-1, *shown.shape[2:])
+        captions = ["original"] + [""] * (len(images) - 1)
+        figures["augmented"] = plots.image_grid(images, captions, shown.shape[1])
+    return figures
+
+
+def strips(run: Run) -> np.ndarray:
+    """Return (images, 1 + views, h, w, c): each original and its augmented views, if any."""
+    samples = run.samples
+    if "augmented" not in samples:
+        return np.empty((0, 0))
+    return np.concatenate([samples["original"][:, None], samples["augmented"]], axis=1)
+
+
+def rate_steps(run: Run) -> list[tuple[float, float]]:
+    """Return (first epoch, rate) of each change of the learning rate by more than a percent."""
+    epochs, rates = run.history["epoch"], run.history.get("lr", np.array([]))
+    changed = np.flatnonzero(~np.isclose(rates[1:], rates[:-1], rtol=0.01, atol=0)) + 1
+    return [(float(epochs[i]), float(rates[i])) for i in changed]

@@ -1,0 +1,197 @@
+"""The page: what it says of all runs, then its sections."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jinja2
+
+from experiments import recipes
+from experiments._files import atomic, write_text
+from experiments.reports import sections, words
+from experiments.reports.context import Context, Shown
+from experiments.reports.words import unique
+from experiments.runs import Run, find, tables
+
+SUFFIXES = (".html", ".htm")
+# By this a page is known as one that may be written anew.
+GENERATOR = '<meta name="generator" content="smallzoo report">'
+
+
+class Report(NamedTuple):
+    """What was written: the page, and the folders of figures, if any."""
+
+    page: pathlib.Path
+    plots: list[pathlib.Path]
+
+
+def report(
+    folders: Sequence[pathlib.Path | str],
+    out: pathlib.Path | str,
+    *,
+    title: str | None = None,
+    plots: bool = False,
+) -> Report:
+    """Write the page on the runs in `folders` to the file `out`, or to report.html in that folder.
+
+    A folder is a finished run, or holds some; comparisons of ensembles and robustness cards in it
+    are shown too. Beside the runs stand all published rows of their papers. `plots` also saves
+    every figure as PNG under `<run>/plots/`, and those of several runs under `plots/` beside the
+    page.
+    Raises ValueError that names the file of an incomplete or damaged run folder, and for an `out`
+    that is none of a report: no other file is written over.
+    """
+    out = _target(pathlib.Path(out))
+    folders = [pathlib.Path(folder) for folder in folders]
+    runs = _runs(folders)
+    context = Context(
+        runs=runs,
+        labels=_labels(runs),
+        rows=_published(runs),
+        comparisons=_below(folders, tables.COMPARISON),
+        cards=_below(folders, tables.ROBUSTNESS),
+        plots=out.parent / "plots" if plots else None,
+    )
+    shown = {section: found for section in sections.SECTIONS if (found := section.show(context))}
+    page = _rendered(shown, context, title)
+    with _writing(out):
+        write_text(out, page)
+    drawn = [plot for found in shown.values() for plot in found.plots]
+    for folder, figures in drawn:
+        _save(folder, figures)
+    return Report(out, unique(folder for folder, _ in drawn))
+
+
+def _target(out: pathlib.Path) -> pathlib.Path:
+    """Return the file to write; ValueError where that would be no page, or another's."""
+    out = out / "report.html" if out.is_dir() else out
+    if out.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"out {out}: give a file that ends in .html, or a folder that exists")
+    if out.exists():
+        with _writing(out):
+            head = out.read_text(encoding="utf-8", errors="replace")[:2000]
+        if GENERATOR not in head:
+            raise ValueError(
+                f"{out} exists, and nothing in it says that a report is there to be written anew: "
+                "choose another --out, or remove it"
+            )
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"{out} cannot be written ({above} is no folder that takes files)")
+    return out
+
+
+@contextmanager
+def _writing(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written ({error}): choose another --out") from error
+
+
+def _save(folder: pathlib.Path, figures: Mapping[str, Any]) -> None:
+    from experiments.reports import svg
+
+    for name, figure in figures.items():
+        path = folder / f"{name}.png"
+        with _writing(path), atomic(path) as part:
+            part.write_bytes(svg.png(figure))
+
+
+def _runs(folders: Sequence[pathlib.Path]) -> list[Run]:
+    """Return the runs that folders are or hold, read whole, each once."""
+    found = {}
+    for folder in folders:
+        named = Run(folder).begun or not folder.is_dir()
+        for run in [Run(folder)] if named else find([folder]):
+            found.setdefault(run.path.resolve(), run)
+    if not found:
+        raise ValueError("no run folders given: name at least one finished run")
+    return [run.check() for run in found.values()]
+
+
+def _below(folders: Sequence[pathlib.Path], name: str) -> list[pathlib.Path]:
+    return sorted({path for folder in folders for path in folder.rglob(name)})
+
+
+def _published(runs: Sequence[Run]) -> dict[str, recipes.Row]:
+    papers = [paper for paper in unique(run.row.paper for run in runs) if paper in recipes.papers()]
+    rows = [row for paper in papers for row in recipes.rows(paper).values()]
+    return {row.recipe: row for row in rows if row.expect}
+
+
+def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -> str:
+    """Fill the page's template; it includes those of sections, which lie beside their modules."""
+    files = {section: pathlib.Path(section.__file__).with_suffix(".html") for section in shown}
+    places = unique([pathlib.Path(__file__).parent, *(file.parent for file in files.values())])
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(places),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(number=words.number, duration=words.duration)
+    return environment.get_template("base.html").render(
+        title=title or _title(context.runs),
+        facts=_headline(context.runs, context.labels),
+        commands=unique(run.metrics.get("command") for run in context.runs),
+        links=[link for found in shown.values() for link in found.links],
+        sections=[
+            {"template": files[section].name, **found.values} for section, found in shown.items()
+        ],
+    )
+
+
+def _headline(runs: Sequence[Run], labels: Sequence[str]) -> list[tuple[str, str, list[str]]]:
+    """Tell what, on what, where and when: (title, value, lines of detail)."""
+    best = max(range(len(runs)), key=lambda number: runs[number].metrics["top1"])
+    metrics = [run.metrics for run in runs]
+    dates = sorted(str(m["date"])[:10] for m in metrics if m.get("date"))
+    seconds = sum(m.get("seconds") or 0 for m in metrics)
+    versions = unique(
+        f"{name} {version}"
+        for run in runs
+        for name, version in (run.environment.get("versions") or {}).items()
+        if name in ("keras", run.metrics.get("backend"))
+    )
+    when = " to ".join(unique([*dates[:1], *dates[-1:]])) or "unknown"
+    return [
+        ("Best top-1", f"{runs[best].metrics['top1']:.1f} %", [labels[best]]),
+        ("Data", ", ".join(unique(run.dataset["name"] for run in runs)), _data(runs)),
+        ("Device", ", ".join(unique(m.get("device") for m in metrics)) or "unknown", versions),
+        ("When", when, [f"{words.spoken(seconds)} of training in all"]),
+    ]
+
+
+def _data(runs: Sequence[Run]) -> list[str]:
+    """Tell sizes of the data; members and stack may differ in the images they were trained on."""
+    facts = (
+        (lambda run: f"{run.classes:,}", "classes"),
+        (
+            lambda run: f"{run.dataset['train']:,}" if run.dataset.get("train") else None,
+            "training images",
+        ),
+        (lambda run: f"{len(run.labels):,}", "validation images"),
+        (lambda run: "×".join(map(str, run.dataset.get("image_shape") or ())) or None, "pixels"),
+    )
+    told = [(unique(map(value, runs)), unit) for value, unit in facts]
+    return [f"{' or '.join(values)} {unit}" for values, unit in told if values]
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Name each run by its row; where rows occur twice by the folder, at last by the whole path."""
+    rows = [run.name for run in runs]
+    folders = [r.folder if r.name in r.folder else f"{r.name} ({r.folder})" for r in runs]
+    paths = [str(run.path) for run in runs]
+    return next((names for names in (rows, folders) if len(set(names)) == len(names)), paths)
+
+
+def _title(runs: Sequence[Run]) -> str:
+    papers = unique(run.row.paper or run.name for run in runs)
+    what = runs[0].row.recipe if len(runs) == 1 else ", ".join(papers)
+    return f"{what} on {', '.join(unique(run.dataset['name'] for run in runs))}"

@@ -1,0 +1,145 @@
+"""The papers' rows beside our runs, and whether these reached what is published."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.datasets import facts
+from experiments.recipes import Share
+from experiments.reports.context import Context, Shown
+from experiments.reports.members import changes
+from experiments.reports.words import signed, unique
+from experiments.runs import Run
+
+TOLERANCE = 0.5  # points of accuracy, where a row's `expect` names none
+# What is held against a paper: a training accuracy is not, it says how long the training was.
+TARGETS = ("top1", "top3", "top5", "adversarial")
+# What papers publish: key in `expect`, title of the column, digits.
+COLUMNS = (
+    ("top1", "Top-1, %", 1),
+    ("top3", "Top-3, %", 1),
+    ("top5", "Top-5, %", 1),
+    ("train_top1", "Training top-1, %", 1),
+    ("adversarial", "Adversarial top-1, %", 1),
+    ("epochs", "Epochs", 0),
+    ("seconds_per_epoch", "s per epoch", 1),
+    ("hours", "Hours", 1),
+)
+SYMBOLS = {
+    "reproduced": "✓",
+    "below": "▼",
+    "changed": "Δ",
+    "not comparable": "≠",
+    "not run": "○",
+    "not published": "–",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One row of a paper's table; `run` is None where it was not run, `label` tells runs apart."""
+
+    recipe: str
+    run: Run | None
+    label: str
+    expect: Mapping[str, Any]
+    status: str
+    reasons: Sequence[str] = ()
+
+    @property
+    def paper(self) -> str:
+        """Name of the paper."""
+        return self.recipe.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """Name of the row."""
+        return self.recipe.rpartition("/")[2]
+
+    @property
+    def symbol(self) -> str:
+        """What tells the status apart without color."""
+        return SYMBOLS[self.status]
+
+    @property
+    def ours(self) -> dict[str, Any]:
+        """Our values under the keys of `expect`."""
+        metrics = self.run.metrics if self.run else {}
+        seconds = metrics.get("seconds")
+        return {**metrics, "hours": None if seconds is None else seconds / 3600}
+
+
+def show(context: Context) -> Shown | None:
+    """Show the table of the runs' papers, unless nothing is published of them."""
+    table = lines(context)
+    if not any(line.expect for line in table):
+        return None
+    values = {
+        "lines": table,
+        "papers": unique(line.paper for line in table),
+        "columns": [c for c in COLUMNS if any(line.expect.get(c[0]) for line in table)],
+        "verdict": [
+            (symbol, status, count)
+            for status, symbol in SYMBOLS.items()
+            if (count := sum(line.status == status for line in table))
+        ],
+    }
+    return Shown(values, links=[("paper", "Paper and ours")])
+
+
+def lines(context: Context) -> list[Line]:
+    """Return all rows of the runs' papers, in the papers' order; then runs of other rows."""
+    found = {recipe: [] for recipe in context.rows}
+    for run, label in zip(context.runs, context.labels, strict=True):
+        found.setdefault(run.row.recipe, []).append((run, label))
+    table = []
+    for recipe, its_runs in found.items():
+        for run, label in its_runs or [(None, "")]:
+            row = context.rows.get(recipe)
+            published = row.expect.model_dump(exclude_none=True) if row else {}
+            expect = published | (run.expect if run else {})
+            table.append(Line(recipe, run, label, expect, *_status(run, expect, context.runs)))
+    return table
+
+
+def _status(
+    run: Run | None, expect: Mapping[str, Any], others: Sequence[Run]
+) -> tuple[str, Sequence[str]]:
+    """Return the status of a run beside what is published, and why it has it."""
+    if run is None:
+        return "not run", ()
+    if changed := changes(run, others):
+        return "changed", changed
+    targets = {key: expect[key] for key in TARGETS if expect.get(key) is not None}
+    if not targets:
+        return "not published", ()
+    if reason := _another_task(run, expect.get("dataset")):
+        return "not comparable", (reason,)
+    tolerance = expect.get("tolerance", TOLERANCE)
+    above = {key: run.metrics.get(key, 0) - value for key, value in targets.items()}
+    worst = min(above, key=above.get)
+    points = f"{worst.replace('top', 'top-')} {signed(above[worst])} points"
+    return ("reproduced" if above[worst] >= -tolerance else "below"), (points,)
+
+
+def _another_task(run: Run, published_on: str | None) -> str:
+    """Why the accuracies must not be compared; empty where they may."""
+    name = run.dataset["name"]
+    if published_on and name != published_on:
+        return f"run on {name}, published on {published_on}"
+    whole = facts(name)
+    if whole is None:
+        return ""
+    if run.classes != whole.classes:
+        return f"{run.classes} of {whole.classes} classes"
+    if len(run.labels) < whole.validation:
+        return f"{len(run.labels):,} of {whole.validation:,} validation images"
+    train, share = run.dataset.get("train"), getattr(run.row, "share", Share())
+    left = whole.train * (1 - share.holdout) * (1 - 1 / share.folds if share.folds else 1)
+    # A share is taken of each class, rounded: up to one image of each may be on the other side.
+    spare = whole.classes if left < whole.train else 0
+    if train is not None and train < left - spare:
+        return f"{train:,} of {left:,.0f} training images"
+    return ""

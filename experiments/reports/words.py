@@ -1,0 +1,62 @@
+"""How a report writes numbers, times and the choice of an epoch."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from experiments.runs import Run
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Format a number with thousands separators, or a dash where there is none."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """h:mm:ss."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def spoken(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever says most in few digits."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def signed(points: float) -> str:
+    """Format a difference with its sign and one digit."""
+    return f"{points:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def unique(values: Iterable[Any]) -> list[Any]:
+    """Values without repetitions and None, in order."""
+    return [value for value in dict.fromkeys(values) if value is not None]
+
+
+class Choice(NamedTuple):
+    """Which of a run's epochs is reported; `on_validation` where its validation images chose it."""
+
+    epochs: int
+    best: int | None
+    last: float
+    """Top-1 after the last epoch, in percent."""
+    on_validation: bool
+
+
+def choice(run: Run) -> Choice | None:
+    """Return which epoch a run reports, None where nothing was fitted epoch by epoch.
+
+    Runs of earlier versions did not note what they kept: their recipe and history say it.
+    """
+    if not run.history:
+        return None
+    metrics, epochs = run.metrics, len(run.history["epoch"])
+    return Choice(
+        metrics.get("epochs", epochs),
+        metrics.get("best_epoch"),
+        metrics.get("last_top1", float(run.history["val_top1"][-1])),
+        metrics.get("keep", run.row.keep) == "best" and epochs > 1,
+    )

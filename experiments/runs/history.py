@@ -1,0 +1,44 @@
+"""history.csv: one line an epoch, from 1; accuracies in percent, times in seconds.
+
+Columns are loss, top1, top3, top5, the same of validation (val_), lr, seconds, images_per_second.
+"""
+
+import csv
+import io
+import os
+import pathlib
+
+import numpy as np
+
+from experiments._files import write_text
+
+COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1")
+
+
+def write(path: pathlib.Path, history: list[dict[str, float]]) -> None:
+    """Write the whole history anew."""
+    text = io.StringIO()
+    if history:
+        writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator=os.linesep)
+        writer.writeheader()
+        writer.writerows(
+            {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
+            for row in history
+        )
+    write_text(path, text.getvalue())
+
+
+def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Read the history by column; an empty cell is NaN. ValueError says what is wrong."""
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    missing = [name for name in COLUMNS if name not in header]
+    if missing or not rows:
+        raise ValueError(f"no column {', '.join(missing)}" if missing else "no epochs")
+    values = np.empty((len(rows), len(header)))
+    for number, row in enumerate(rows):
+        try:
+            values[number] = [float(cell) if cell else np.nan for cell in row]
+        except ValueError as error:
+            raise ValueError(f"line {number + 2}: {error}") from error
+    return dict(zip(header, values.T, strict=True))

@@ -1,0 +1,75 @@
+"""metrics.json: what ran, what it scored and what it cost; one builder for every kind of row.
+
+Accuracies are percent, times seconds. What a kind has besides is added to it: `members` of an
+ensemble, the adversarial accuracies of experts.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.recipes.schemas import Row
+from experiments.runs.environment import environment
+
+REQUIRED = ("recipe", "kind", "model", "dataset", "n", "top1", "loss", "parameters")
+# What an ensemble's metrics keep of each member.
+OF_MEMBER = ("top1", "top3", "top5", "parameters")
+
+
+def build(
+    row: Row,
+    dataset: Mapping[str, Any],
+    scores: Mapping[str, float],
+    cost: Mapping[str, Any],
+    *,
+    history: Sequence[Mapping[str, float]] = (),
+    **more: Any,
+) -> dict:
+    """Return the metrics of a finished run.
+
+    `dataset` describes the images (dataset.json), `scores` are those of its validation images,
+    `cost` holds parameters, multiply-adds of one image and what else was paid, `history` a line
+    for each epoch where something was fitted. `more` stands at the end, as it is.
+    """
+    found = environment()
+    return {
+        "recipe": row.recipe,
+        "kind": row.kind,
+        "model": row.model_name,
+        "dataset": dataset["name"],
+        "n": dataset["validation"],
+        **scores,
+        **(_fitted(row, history) if history else {}),
+        **cost,
+        **({"seed": row.seed} if hasattr(row, "seed") else {}),
+        **{key: found[key] for key in ("backend", "device", "date", "command")},
+        "expect": row.expect.model_dump(exclude_none=True) if row.expect else None,
+        **more,
+    }
+
+
+def of_member(name: str, folder: object, metrics: Mapping[str, Any], **more: Any) -> dict:
+    """Return what an ensemble's metrics say of a member."""
+    kept = {key: metrics[key] for key in OF_MEMBER}
+    return {"name": name, "run": str(folder)} | kept | more
+
+
+def _fitted(row: Row, history: Sequence[Mapping[str, float]]) -> dict:
+    """Tell what fitting reached and cost.
+
+    The best epoch is that of the validation images: where its weights were kept, the last epoch's
+    accuracy stands beside it, which chose nothing.
+    """
+    seconds = [line["seconds"] for line in history]
+    best = max(history, key=lambda line: line["val_top1"])
+    return {
+        "train_top1": best["top1"],
+        "epochs": len(history),
+        "best_epoch": best["epoch"],
+        "keep": row.keep,
+        "last_top1": history[-1]["val_top1"],
+        "seconds": sum(seconds) + sum(line.get("members_seconds", 0) for line in history),
+        "seconds_per_epoch": float(np.median(seconds)),
+        "images_per_second": float(np.median([line["images_per_second"] for line in history])),
+    }

@@ -1,0 +1,4 @@
+"""What is made of finished runs: scores, answers, adversarial images, robustness, artifacts.
+
+Functions return data and notify a listener; the command line shows it.
+"""

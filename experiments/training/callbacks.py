@@ -1,0 +1,215 @@
+"""What happens beside the steps of training. What has a `name` is saved and goes on by it."""
+
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from experiments.listener import Listener
+from experiments.recipes.fitting import Patience, Stop
+
+Line = dict[str, float]
+
+
+class Saved(keras.callbacks.Callback):
+    """A callback with a state of its own: what `state` returns, `restore` takes back."""
+
+    name: ClassVar[str]
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a run needs to go on, ready for JSON."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        for key, value in state.items():
+            setattr(self, key, value)
+
+
+class Clock(Saved):
+    """Keeps the history: scores in percent, the rate, seconds and images per second.
+
+    It is the first callback: the others read its last line, and the rate is the epoch's own.
+    """
+
+    name = "clock"
+
+    def __init__(self, images: int):
+        super().__init__()
+        self.images = images
+        self.history: list[Line] = []
+
+    @property
+    def epoch(self) -> int:
+        """Number of finished epochs."""
+        return len(self.history)
+
+    @property
+    def line(self) -> Line:
+        """The last epoch's line."""
+        return self.history[-1]
+
+    def state(self) -> dict[str, Any]:
+        """Return the history."""
+        return {"history": self.history}
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Start the epoch's clock."""
+        self._began = time.perf_counter()
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Stop the training part of the clock: Keras has waited for the last step by now."""
+        self._trained = time.perf_counter() - self._began
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Add the epoch's line."""
+        line = {"epoch": epoch + 1} | {
+            key: float(value) * (100 if "top" in key else 1) for key, value in logs.items()
+        }
+        line["lr"] = float(np.asarray(self.model.optimizer.learning_rate.numpy()))
+        line["seconds"] = time.perf_counter() - self._began
+        line["images_per_second"] = self.images / self._trained
+        self.history.append(line)
+
+
+class Best(Saved):
+    """Knows the best epoch by the accuracy of validation images, the first of equals."""
+
+    name = "best"
+
+    def __init__(self, clock: Clock):
+        super().__init__()
+        self.clock, self.epoch = clock, 0
+
+    def state(self) -> dict[str, Any]:
+        """Return the number of the epoch."""
+        return {"epoch": self.epoch}
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Compare the last line with the best one."""
+        history = self.clock.history
+        if not self.epoch or history[-1]["val_top1"] > history[self.epoch - 1]["val_top1"]:
+            self.epoch = len(history)
+
+
+class Waiting(Saved):
+    """Counts epochs without a better value of a monitor: stopping and plateaus wait alike."""
+
+    def __init__(self, spec: Patience, clock: Clock):
+        super().__init__()
+        self.spec, self.clock = spec, clock
+        self.best: float | None = None
+        self.wait = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return the best value and how long it has been waited for a better one."""
+        return {"best": self.best, "wait": self.wait}
+
+    def exhausted(self) -> bool:
+        """Take the last epoch's value; True after `patience` epochs without a better one."""
+        value = self.clock.line[self.spec.monitor]
+        if self.best is None or self._gain(value) > self._least():
+            self.best, self.wait = value, 0
+            return False
+        self.wait += 1
+        return self.wait >= self.spec.patience
+
+    def _gain(self, value: float) -> float:
+        return self.best - value if self.spec.monitor.endswith("loss") else value - self.best
+
+    def _least(self) -> float:
+        return self.spec.min_delta * (abs(self.best) if self.spec.relative else 1)
+
+
+class Stopping(Waiting):
+    """Ends training early."""
+
+    name = "stop"
+
+    def __init__(self, spec: Stop, clock: Clock):
+        super().__init__(spec, clock)
+        self.stopped = False
+
+    def state(self) -> dict[str, Any]:
+        """Return also whether training has ended."""
+        return super().state() | {"stopped": self.stopped}
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Stop where it was waited long enough."""
+        self.stopped = self.exhausted()
+        self.model.stop_training = self.stopped
+
+
+class TorchSeed(Saved):
+    """Seeds torch at each epoch's first step: its dropout draws from what is no variable.
+
+    Not before: the data loader's start, once a process, draws from the same generator.
+    """
+
+    name = "torch"
+
+    def __init__(self, seed: int, clock: Clock):
+        super().__init__()
+        self.seed, self.clock = seed, clock
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Seed by the run's seed and the epoch."""
+        if batch == 0 and keras.backend.backend() == "torch":
+            keras.utils.set_random_seed(hash((self.seed, self.clock.epoch)) % 2**32)
+
+
+class Finite(keras.callbacks.Callback):
+    """Ends a run whose loss is no number any more, in the step where that happens."""
+
+    async_safe = True  # Keras need not wait for it after each step
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Raise ValueError with what to try."""
+        loss = float(logs["loss"])
+        if not np.isfinite(loss):
+            raise ValueError(
+                f"the loss is {loss} in step {batch + 1}: training has diverged and cannot recover;"
+                " try a lower optimizer.learning_rate (a tenth), optimizer.clipnorm=1, or"
+                " precision=float32, in a new --run-dir"
+            )
+
+
+class Tell(keras.callbacks.Callback):
+    """Tells a listener of steps and epochs."""
+
+    async_safe = True
+
+    def __init__(self, listener: Listener, clock: Clock, epochs: int, steps: int):
+        super().__init__()
+        self.listener, self.clock = listener, clock
+        self.epochs, self.steps = epochs, steps
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Tell how far the epoch is."""
+        done = min(batch + 1, self.steps - 1)  # its end is told with the line
+        what = f"epoch {self.clock.epoch + 1} of {self.epochs}"
+        self.listener.progress(what, done, self.steps)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Tell the epoch's line."""
+        line = self.clock.line
+        what = f"epoch {self.clock.epoch} of {self.epochs}"
+        self.listener.progress(what, self.steps, self.steps)
+        self.listener.say(
+            f"{what}: loss {line['loss']:.4g}, top-1 {line['top1']:.2f} %; validation loss "
+            f"{line['val_loss']:.4g}, top-1 {line['val_top1']:.2f} %; {line['seconds']:.1f} s"
+        )
+
+
+class Keep(keras.callbacks.Callback):
+    """The last callback: writes the whole state after each epoch."""
+
+    def __init__(self, write: Callable[[], None]):
+        super().__init__()
+        self.write = write
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Write."""
+        self.write()

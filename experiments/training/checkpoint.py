@@ -1,0 +1,105 @@
+"""What a run needs to go on exactly where it was cut off.
+
+Shuffling, augmentation and the order of batches are functions of (seed, epoch), so the state is:
+every variable of the model (seed generators included, which Keras' own files leave out), every
+variable of the optimizer, and the callbacks' states by name.
+"""
+
+import json
+import pathlib
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments._files import atomic
+from experiments.training.callbacks import Saved
+
+
+class Checkpoint:
+    """The folder `state/` of a run: the last epoch whole, and the weights of the best one."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder = pathlib.Path(folder)
+        self.last = self.folder / "last.npz"
+
+    def best(self, epoch: int) -> pathlib.Path:
+        """File with the model's variables after the given epoch, the best so far."""
+        return self.folder / f"best-{epoch:04d}.npz"
+
+    def save(self, model: Any, callbacks: Sequence[Saved], epoch: int, best: int) -> None:
+        """Write the state after an epoch; a cut at any moment leaves the one before whole."""
+        if best == epoch:
+            with atomic(self.best(epoch)) as part:
+                np.savez(part, **_arrays("model", model.variables))
+        states = {callback.name: callback.state() for callback in callbacks}
+        with atomic(self.last) as part:
+            np.savez(
+                part,
+                callbacks=np.frombuffer(json.dumps(states).encode(), np.uint8),
+                **_arrays("model", model.variables),
+                **_arrays("optimizer", model.optimizer.variables),
+            )
+        for old in self.folder.glob("best-*.npz"):
+            if old != self.best(best):
+                old.unlink()
+
+    def restore(self, model: Any, callbacks: Sequence[Saved]) -> None:
+        """Load the last state, if there is one, into a model with a built optimizer."""
+        if not self.last.exists():
+            return
+        state = self._read(self.last)
+        if "callbacks" not in state:
+            raise ValueError(
+                f"{self.last} was written by an earlier version, which kept its state otherwise: "
+                f"remove {self.folder} to begin this run anew, or finish it with that version"
+            )
+        states = json.loads(state["callbacks"].tobytes())
+        if unknown := [callback.name for callback in callbacks if callback.name not in states]:
+            raise ValueError(
+                f"{self.last} was written by a version without {', '.join(unknown)}: remove "
+                f"{self.folder} to begin this run anew, or finish it with that version"
+            )
+        _assign("model", model.variables, state, self.last)
+        _assign("optimizer", model.optimizer.variables, state, self.last)
+        for callback in callbacks:
+            callback.restore(states[callback.name])
+
+    def restore_best(self, model: Any, epoch: int) -> None:
+        """Load the weights of the best epoch into the model."""
+        path = self.best(epoch)
+        _assign("model", model.variables, self._read(path), path)
+
+    def _read(self, path: pathlib.Path) -> dict[str, np.ndarray]:
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as state:
+                return {key: state[key] for key in state.files}
+        # What numpy and zipfile raise on a cut file.
+        except (zipfile.BadZipFile, EOFError, OSError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{path} is damaged or cut off ({error}): remove {self.folder} to begin this run "
+                "anew, or put a whole copy of it back"
+            ) from error
+
+
+def _arrays(owner: str, variables: list) -> dict[str, np.ndarray]:
+    return {f"{owner}/{i}/{v.path}": np.asarray(v.numpy()) for i, v in enumerate(variables)}
+
+
+def _assign(owner: str, variables: list, state: dict, path: pathlib.Path) -> None:
+    stored = [key for key in state if key.startswith(f"{owner}/")]
+    if len(stored) != len(variables):
+        raise ValueError(
+            f"{path} holds {len(stored)} variables of the {owner}, this recipe's has "
+            f"{len(variables)}: it belongs to another recipe or Keras version; use a new --run-dir"
+        )
+    by_place = {int(key.split("/")[1]): key for key in stored}
+    for place, variable in enumerate(variables):
+        value = state[by_place[place]]
+        if value.shape != tuple(variable.shape):
+            raise ValueError(
+                f"{path}: {by_place[place]} has shape {value.shape}, this recipe's variable "
+                f"{tuple(variable.shape)}: it belongs to another recipe; use a new --run-dir"
+            )
+        variable.assign(value)

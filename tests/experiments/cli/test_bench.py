@@ -1,0 +1,60 @@
+"""The commands that measure speed: tables, files, refusals before the work."""
+
+import csv
+import io
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from experiments import backend as backends
+from experiments.bench import models
+from experiments.cli import bench
+
+
+@pytest.fixture
+def page(monkeypatch) -> io.StringIO:
+    """What is printed."""
+    text = io.StringIO()
+    monkeypatch.setattr(bench, "console", Console(file=text, width=100))
+    return text
+
+
+ROWS = [{"case": f"case {n}", "batch": 2, "ms": 1234.56789 / n} for n in (1, 2)]
+
+
+def test_rows_are_printed_as_they_come_and_written_together(page, tmp_path):
+    def tables():
+        for row in ROWS:
+            yield [row]
+            assert row["case"] in page.getvalue()
+
+    bench.publish(tables(), tmp_path / "new" / "out.csv")
+    with open(tmp_path / "new" / "out.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["case"] for row in found] == ["case 1", "case 2"]
+    assert {"device", "cores", "date", "command", "versions"} <= found[0].keys()
+    assert "1,235" in page.getvalue() and "out.csv" in page.getvalue()
+
+
+@pytest.mark.parametrize("command", ["augment", "stack", "members", "models"])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--out", "taken/out.csv"], "taken"),
+        (["--out", "folder"], "folder"),
+        (["--repeats", "0"], "--repeats"),
+        (["--repeats", "-2"], "-2"),
+    ],
+)
+def test_what_cannot_be_written_or_counted_is_refused_before_the_work(
+    command, options, told, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(backends, "load", None)
+    monkeypatch.setattr(models, "_process", None)
+    result = CliRunner().invoke(bench.app, [command, *options])
+    assert isinstance(result.exception, ValueError)
+    assert told in str(result.exception)

@@ -1,0 +1,79 @@
+"""Commands on finished runs: what they find, refuse and write."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from experiments.cli import _runs
+from experiments.runs import Run, tables
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("evaluate",), "holds no finished run (a folder with metrics.json)"),
+        (("compare",), "holds no finished run"),
+        (("report",), "is not a folder: give the folder of a finished run"),
+        (("attack",), "does not exist: give a finished run's folder"),
+        (("export", "--format", "onnx"), "does not exist: give a finished run's folder"),
+    ],
+)
+def test_a_run_that_is_not_there_is_told(arguments, told, fails, tmp_path):
+    command, *options = arguments
+    said = fails(command, tmp_path / "nowhere", *options)
+    assert "nowhere" in said and told in said
+
+
+def test_a_run_to_predict_with_and_its_images_must_be_there(fails, make_run, tmp_path):
+    assert "nowhere does not exist: give a finished run" in fails(
+        "predict", tmp_path / "nowhere", tmp_path / "x.png"
+    )
+    vote = make_run(tmp_path / "mode", "laptop/mode", images=20, members=[])
+    assert "has no model of its own" in fails("predict", vote, "x.png")
+
+
+def test_a_report_is_written_about_the_runs_of_a_folder(run, make_run, tmp_path):
+    make_run(tmp_path / "runs" / "alphanet_v4", images=40, epochs=3)
+    page = tmp_path / "page.html"
+    code, out, _ = run("report", tmp_path / "runs", "--out", page)
+    assert code == 0 and f"wrote {page}" in out
+    assert "alphanet_v4" in page.read_text(encoding="utf-8")
+
+
+def test_mistakes_are_told_before_the_work(fails, make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.place.Place.load_backend", None)
+    runs = [make_run(tmp_path / name, images=20, epochs=2) for name in "ab"]
+    assert "give its folder with --out" in fails("evaluate", *runs, "--robust")
+    told = fails("evaluate", runs[0], "--robust", "--epsilons", "1,two")
+    assert "--epsilons '1,two': give numbers, as 1,2,4,8" in told
+    (tmp_path / "file").write_text("")
+    told = fails("compare", *runs, "--out", tmp_path / "file")
+    assert "a file stands where a folder is needed" in told
+    told = fails("attack", runs[0], "--method", "fgsm", "--steps", 3)
+    assert "fgsm is one step of epsilon, it takes no steps" in told
+    told = fails("report", runs[0], "--out", tmp_path / "file" / "page.html")
+    assert "file is no folder that takes files" in told
+
+
+def test_a_comparison_is_printed_and_written(run, make_run, tmp_path, monkeypatch):
+    runs = [make_run(tmp_path / name, images=20, epochs=2) for name in "ab"]
+    row = {"ensemble": "mean", "kind": "vote", "rule": "mean", "weighted_by": "", "weights": ""}
+    row |= dict.fromkeys(("top1", "top3", "top5", "loss", "calibration_error"), 50.0)
+    row |= {"disagreement": 3.0, "parameters": 7, "macs": 8, "latency_ms": "", "n": 20}
+    row |= {"images_per_second": "", "fitted_on": 0, "repeats": 0, "load": 0.5}
+    monkeypatch.setattr("experiments.ensembles.compare.compare", lambda *_, **__: [row])
+    code, out, _ = run("compare", *runs, "--out", tmp_path / "out", "--repeats", 0)
+    assert code == 0 and "n = 20 validation images" in out and "mean" in out
+    assert (tmp_path / "out" / tables.COMPARISON).read_text().startswith("ensemble,kind,rule")
+
+
+def test_results_mark_what_was_chosen_by_these_images(make_run, tmp_path):
+    best = Run(make_run(tmp_path / "a", "alphanet/alphanet_v1", images=20, epochs=2)).metrics
+    last = best | {"keep": "last", "recipe": "test/last"}
+    vote = {key: last[key] for key in ("recipe", "top1", "top3", "top5", "parameters", "n")}
+    screen = Console(width=120, record=True, file=io.StringIO())
+    screen.print(_runs.results([best, last, vote | {"recipe": "test/mode"}]))
+    text = screen.export_text()
+    assert "alphanet_v1 *" in text and "last *" not in text and "–" in text
+    assert "*: of the best epoch on these images" in text

@@ -1,0 +1,149 @@
+"""The papers' table: the status of each row, and what takes it away."""
+
+import json
+
+import pytest
+
+from experiments import recipes
+from experiments.runs import metrics
+
+FULL = {"classes": 200, "images": 10_000, "epochs": 2}
+SMALL = {"classes": 3, "images": 60, "epochs": 2}
+
+
+def test_the_papers_table_tells_each_rows_status(stacked):
+    found = [row[0].split()[0] for row in stacked.tables[0][2:]]
+    # Of the other papers nothing was run, so none of their rows appears.
+    rows = recipes.rows("alphanet")
+    assert found == [name for name, row in rows.items() if row.expect]
+    assert stacked.row(0, "alphanet_v1")[1:4] == ["36.0", "–", "○ not run"]
+    assert stacked.row(0, "alphanet_v4")[1:4] == ["47.7", "48.0", "✓ reproduced top-1 +0.3 points"]
+    assert stacked.row(0, "alphanet_v4b")[1:4] == ["47.6", "46.0", "▼ below top-1 −1.6 points"]
+    assert stacked.row(0, "alphastack")[1:4] == ["50.7", "51.0", "✓ reproduced top-1 +0.3 points"]
+    assert stacked.row(0, "alphanet_v4")[4:6] == ["102", "30"]
+
+
+CHANGES = {
+    "model.name": "alphanet_v1",
+    "augment": None,
+    "epochs": 1,
+    "data.size": 32,
+    "share.holdout": 0.5,
+}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_a_changed_row_is_marked_and_not_judged(make_run, page_of, tmp_path, field):
+    row = recipes.load("alphanet/alphanet_v4", {field: CHANGES[field]})
+    found = page_of(make_run(tmp_path / "run", row, top1=90.0, **SMALL))
+    told = "; ".join(recipes.changes(row))
+    assert f"{field}: " in told
+    assert found.row(0, "alphanet_v4")[3] == f"Δ changed {told}"
+    assert f"Changed {told}" in " ".join(" ".join(found.text).split())
+
+
+def test_an_unchanged_row_says_nothing_of_changes(stacked):
+    assert "Δ" not in "".join(stacked.text)
+
+
+def members(*folders, **more):
+    """Say of members what an ensemble's metrics say."""
+    told = [(folder, json.loads((folder / "metrics.json").read_text())) for folder in folders]
+    return [metrics.of_member(folder.name, folder, found, **more) for folder, found in told]
+
+
+@pytest.mark.parametrize("known", ["told", "in the report", "beside it", "where it was"])
+def test_an_ensemble_of_a_changed_member_is_marked(make_run, page_of, tmp_path, known):
+    row = recipes.load("alphanet/alphanet_v4", {"epochs": 2})
+    place = "elsewhere" if known == "where it was" else "runs"
+    member = make_run(tmp_path / place / "alphanet_v4", row, **SMALL)
+    found = members(member, **({"changed": ["epochs: 300 -> 2"]} if known == "told" else {}))
+    if known != "where it was":
+        found[0]["run"] = "lost/alphanet_v4"
+    if known == "told":
+        found[0]["name"] = "v4"
+    stack = make_run(tmp_path / "runs" / "stack", "alphanet/alphastack", members=found, **SMALL)
+    page = page_of(stack, *([member] if known == "in the report" else []))
+    assert page.row(0, "alphastack")[3] == (
+        f"Δ changed its member {found[0]['name']} was changed: epochs: 300 -> 2"
+    )
+
+
+def test_a_folder_that_is_another_run_says_nothing_of_a_member(make_run, page_of, tmp_path):
+    row = recipes.load("alphanet/alphanet_v4", {"epochs": 2})
+    found = members(make_run(tmp_path / "alphanet_v4", row, **SMALL))
+    found[0]["top1"] += 1  # that run was made again since
+    stack = make_run(tmp_path / "stack", "alphanet/alphastack", top1=51, members=found, **FULL)
+    assert page_of(stack).row(0, "alphastack")[3].startswith("✓ reproduced")
+    (tmp_path / "alphanet_v4" / "recipe.yaml").write_text("recipe: [")
+    assert page_of(stack).row(0, "alphastack")[3].startswith("✓ reproduced")
+
+
+def test_experts_of_a_changed_clean_run_are_marked(make_run, page_of, tmp_path):
+    row = recipes.load("laptop/ghostnet", {"epochs": 2})
+    scores = {"adversarial": 20.0, "adversarial_validation": 21.0}
+    clean = members(make_run(tmp_path / "ghostnet", row, epochs=2))[0] | scores
+    # The experts themselves differ from the row that they began as; that is what they are.
+    expert = clean | {"name": "expert 1", "run": str(tmp_path / "experts" / "experts" / "01")}
+    made = {"members": [expert], "clean": clean, "expect": {"top1": 40.0}, **scores}
+    page = page_of(make_run(tmp_path / "experts", "laptop/experts", **made))
+    assert page.row(0, "experts")[3] == "Δ changed its member ghostnet was changed: epochs: 30 -> 2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"classes": 10}, "10 of 200 classes"),
+        ({"classes": 200, "images": 400}, "400 of 10,000 validation images"),
+        (FULL | {"train": 400}, "400 of 100,000 training images"),
+    ],
+)
+def test_another_task_is_not_compared(make_run, page_of, tmp_path, changes, reason):
+    page = page_of(make_run(tmp_path / "run", **{"epochs": 2, **changes}))
+    assert page.row(0, "alphanet_v4")[3] == f"≠ not comparable {reason}"
+
+
+def own(**fields):
+    """Return a row of no paper."""
+    row = {"recipe": "own/alphanet_v4", "data": {"name": "tiny_imagenet"}, "epochs": 2}
+    return recipes.parse(row | {"model": {"name": "alphanet_v4"}} | fields, "test")
+
+
+def test_another_data_set_is_not_compared(make_run, page_of, tmp_path):
+    row = own(data={"name": "digits"}, expect={"top1": 40.0, "dataset": "tiny_imagenet"})
+    page = page_of(make_run(tmp_path / "run", row, epochs=2))
+    told = "≠ not comparable run on digits, published on tiny_imagenet"
+    assert page.row(0, "alphanet_v4")[3] == told
+
+
+@pytest.mark.parametrize(
+    ("share", "train", "status"),
+    [
+        ({"holdout": 0.1}, 90_000, "✓"),
+        ({"holdout": 0.1, "folds": 5, "fold": 1}, 72_000, "✓"),
+        ({"holdout": 0.1}, 89_900, "✓"),  # a share is rounded for each of 200 classes
+        ({"holdout": 0.1}, 45_000, "≠"),
+        ({}, 99_999, "≠"),
+    ],
+)
+def test_the_recipes_own_share_of_the_images_is_no_other_task(
+    make_run, page_of, tmp_path, share, train, status
+):
+    row = own(share=share, expect={"top1": 47.7})
+    page = page_of(make_run(tmp_path / "run", row, train=train, **FULL))
+    assert page.row(0, "alphanet_v4")[3][0] == status
+
+
+def test_a_run_brings_its_own_published_values(make_run, page_of, tmp_path):
+    run = make_run(tmp_path / "run", own(data={"name": "folder"}), epochs=2, expect={"top1": 48.1})
+    page = page_of(run, title="My own title")
+    assert page.row(0, "alphanet_v4")[3] == "✓ reproduced top-1 −0.4 points"
+    assert "<title>My own title</title>" in page.source
+
+
+def test_twelve_runs_of_one_row_are_told_apart(make_run, page_of, tmp_path):
+    options = {"classes": 3, "images": 60, "epochs": 3}
+    page = page_of(*(make_run(tmp_path / f"s{i}", seed=i, **options) for i in range(12)))
+    for i in range(12):
+        assert page.source.count(f'">alphanet_v4 (s{i})</a>') == 1
+        assert any(row[0] == f"alphanet_v4 alphanet_v4 (s{i})" for row in page.tables[0])

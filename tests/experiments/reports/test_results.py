@@ -1,0 +1,88 @@
+"""The table of results, and what the page says of each run."""
+
+import json
+
+import numpy as np
+
+from experiments import recipes
+from experiments.reports.sections.runs import confused_pairs
+from experiments.runs import Run
+
+
+def text(page) -> str:
+    """All text of a page, white space collapsed."""
+    return " ".join(" ".join(page.text).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def test_the_results_name_every_run_and_member(stacked):
+    assert stacked.row(1, "alphanet_v4")[0] == "alphanet_v4 member of alphastack"
+    assert stacked.row(1, "alphanet_v4c")[0].endswith("its run is not in this report")
+    assert stacked.row(1, "alphanet_v4c")[1:6] == ["49.4", "60.0", "70.0", "–", "11,255,496"]
+    stack = stacked.row(1, "alphastack")
+    assert stack[0] == "alphastack stack of 3, 1.6 points above its best member"
+    assert stack[6:] == ["211.0", "3", "95.3", "–", "0:04:46"]
+
+
+def test_runs_of_other_papers_are_no_members(make_run, page_of, tmp_path):
+    member = {"name": "ghostnet", "run": "runs/laptop/ghostnet", "top1": 40.0, "parameters": 10}
+    other = make_run(tmp_path / "other" / "ghostnet", "laptop/ghostnet", top1=60.0, epochs=1)
+    vote = make_run(tmp_path / "laptop" / "mode", "laptop/mode", members=[member])
+    page = page_of(other, vote)
+    names = [" ".join(row[0].split()) for row in page.tables[0][1:]]
+    assert names[:2] == ["ghostnet", "ghostnet member of mode, its run is not in this report"]
+
+
+def test_a_heads_speed_is_told_apart_from_those_of_networks(make_run, page_of, tmp_path):
+    network = make_run(tmp_path / "ghostnet", "laptop/ghostnet", epochs=2)
+    stack = make_run(tmp_path / "stack", "laptop/stack", epochs=2, members=[])
+    page = page_of(network, stack)
+    assert page.row(0, "ghostnet")[9] == "1,123"
+    assert page.row(0, "stack")[9] == "–"
+    assert text(page).count("Head 1,123 images/s on cached outputs") == 1
+
+
+def test_the_epoch_that_validation_images_chose_is_told(make_run, page_of, tmp_path):
+    run = make_run(tmp_path / "run", epochs=30)
+    last = f"{json.loads((run / 'metrics.json').read_text())['last_top1']:.1f}"
+    assert float(last) < 47.7
+    page = page_of(run)
+    assert (
+        page.row(1, "alphanet_v4")[1] == f"47.7 best of 30 epochs on these images, the last {last}"
+    )
+    assert f"Best epoch 24 of 30, chosen on these images; the last: {last} %" in text(page)
+    # A run of an earlier version did not note it; the recipe and the history know.
+    content = json.loads((run / "metrics.json").read_text())
+    old = {key: value for key, value in content.items() if key not in ("keep", "last_top1")}
+    (run / "metrics.json").write_text(json.dumps(old))
+    assert page_of(run).tables == page.tables and page_of(run).text == page.text
+
+
+def test_an_epoch_that_nothing_chose_needs_no_note(make_run, page_of, tmp_path):
+    row = recipes.load("alphanet/alphanet_v4", {"keep": "last"})
+    for folder, options in (
+        (tmp_path / "last", {"row": row, "epochs": 5}),
+        (tmp_path / "single", {"epochs": 1}),
+        (tmp_path / "vote", {"row": "laptop/mode", "members": []}),
+    ):
+        page = page_of(make_run(folder, **options))
+        assert " on these images" not in text(page)
+        assert page.source.count("the last is reported") == (folder.name == "last")
+
+
+def test_mistakes_and_views_are_shown_as_images(make_run, page_of, tmp_path):
+    run = make_run(tmp_path / "run", epochs=2)
+    page = page_of(run)
+    samples = Run(run).samples
+    # One image inside the confusion matrix; 24 mistakes; 6 originals with 5 views each.
+    assert len(page.images) == 1 + 24 + 6 * 6
+    true, wrong = samples["wrong_labels"][0], samples["wrong_predictions"][0]
+    confidence = f"{100 * samples['wrong_confidence'][0]:.0f}"
+    assert f"animal {true} → animal {wrong}, {confidence} %" in text(page)
+    assert "the 24 most confident of 523" in text(page)
+
+
+def test_confused_pairs_count_both_directions():
+    confusion = np.array([[5, 2, 0], [3, 5, 1], [0, 0, 5]])
+    assert confused_pairs(confusion) == [(0, 1, 2, 3), (1, 2, 1, 0)]
+    assert confused_pairs(confusion, limit=1) == [(0, 1, 2, 3)]
+    assert confused_pairs(np.eye(3, dtype=int)) == []

@@ -1,0 +1,117 @@
+"""What rows will cost: images, epochs, multiply-adds, and hours once something was measured."""
+
+import os
+
+import pytest
+
+import zoo
+from experiments import cost, datasets, plan, recipes
+from experiments._files import write_json
+from experiments.cost import Size, Work
+from experiments.runs import Run
+from experiments.runs import folder as names
+
+SIZE = Size(1000, (64, 64, 3), 200)
+MACS = zoo.info("alphanet_v4").macs_64
+
+
+def _row(**fields) -> recipes.Row:
+    content = {"recipe": "test/x", "data": {"name": "tiny_imagenet"}} | fields
+    if "kind" not in fields:
+        content = {"model": {"name": "alphanet_v4"}, "epochs": 5} | content
+    return recipes.parse(content, "test")
+
+
+@pytest.mark.parametrize(
+    ("share", "images"),
+    [({}, 1000), ({"holdout": 0.2}, 800), ({"holdout": 0.2, "folds": 4, "fold": 1}, 600)],
+)
+def test_a_network_sees_its_share_every_epoch(share, images):
+    assert cost.of_training(_row(share=share), {}, SIZE) == Work(images, 5, MACS)
+
+
+def test_a_stack_s_members_run_forward_or_are_trained_again():
+    stack = {"kind": "stack", "members": ["a", "b"], "epochs": 3}
+    rows = {name: _row(share={"holdout": 0.1}, epochs=7) for name in "ab"}
+    held_out = cost.of_stack(_row(views=6, **stack), rows, SIZE)
+    assert held_out == (100, pytest.approx(2), 2 * MACS)
+    train = cost.of_stack(_row(fit_on="train", **stack), rows, SIZE)
+    assert train == (1000, pytest.approx(1 / 3), 2 * MACS)
+    folds = cost.of_stack(_row(fit_on="out_of_fold", folds=4, **stack), rows, SIZE)
+    assert folds == (900, 3 * 7, 2 * MACS)
+
+
+def test_experts_are_as_many_trainings_and_a_vote_is_nothing():
+    experts = _row(kind="experts", member="a", experts=4, epochs=2, share={"holdout": 0.5})
+    assert cost.of_experts(experts, {"a": _row()}, SIZE) == Work(500, 8, MACS)
+    vote = _row(kind="vote", members=["a"])
+    assert cost.of_vote(vote, {"a": _row()}, SIZE).total == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        ({"name": "alphanet_v4"}, (32, 32, 3)),
+        ({"name": "alphanet_v4", "dense": 16}, (64, 64, 3)),
+        ({"name": "ghostnet_100", "dropout": 0.1}, (64, 64, 3)),
+        ({"name": "ghostnet_100"}, (224, 224, 3)),
+    ],
+)
+def test_multiply_adds_are_those_of_the_network(model, shape):
+    expected = zoo.profile(zoo.build(**model, input_shape=shape, classes=200))[1]
+    # The catalogue's are those of its own number of classes, up to 1,000.
+    assert cost.macs(model, Size(1, shape, 200)) == pytest.approx(expected, rel=0.03)
+
+
+def test_sizes_are_those_of_the_data_or_of_the_public_data_set():
+    row = _row(data={"name": "tiny_imagenet", "size": 96})
+    assert cost.known_size(row, None) == Size(100_000, (96, 96, 3), 200)
+    assert cost.known_size(_row(), None) == Size(100_000, (64, 64, 3), 200)
+    assert cost.known_size(_row(data={"name": "folder"}), None) is None
+    assert cost.known_size(_row(data={"name": "stanford_cars"}), None) is None
+    cars = cost.known_size(_row(data={"name": "stanford_cars", "size": 224}), None)
+    assert cars.shape == (224, 224, 3)
+    gray = cost.known_size(_row(data={"name": "mnist", "size": 32}), None)
+    assert gray.shape == (32, 32, 1)
+    digits = datasets.load("digits")
+    assert cost.known_size(_row(), digits) == Size(1438, (32, 32, 3), 10)
+
+
+def _measured(finish, name: str, **metrics) -> Run:
+    folder = finish(recipes.load(f"laptop/{name}"), train=3600, **metrics)
+    here = Run(folder).environment | {"cores": os.cpu_count()}
+    write_json(folder / names.ENVIRONMENT, here)
+    return Run(folder)
+
+
+def test_hours_are_by_the_rate_of_the_same_network_else_of_all(finish):
+    # An hour for 3,600 images and 2 epochs of 100 multiply-adds: 200 a second.
+    slow = _measured(finish, "ghostnet", macs=100, seconds=3600)
+    fast = _measured(finish, "alphanet", macs=300, seconds=3600)
+    rate = cost.Rate([slow, fast], "tensorflow")
+    work = Work(3600, 1, 600)
+    assert rate.runs == 2
+    assert rate.hours(recipes.load("laptop/ghostnet"), work) == pytest.approx(3)
+    assert rate.hours(recipes.load("laptop/alphanet"), work) == pytest.approx(1)
+    assert rate.hours(recipes.load("laptop/simplenet"), work) == pytest.approx(1.5)
+    for runs, backend in (([], "tensorflow"), ([slow, fast], "jax")):
+        assert cost.Rate(runs, backend).hours(recipes.load("laptop/ghostnet"), work) is None
+    write_json(slow.path / names.ENVIRONMENT, slow.environment | {"cores": 999})
+    assert cost.Rate([Run(slow.path)], "tensorflow").runs == 0
+
+
+def test_a_plan_is_told_without_its_data(place, finish):
+    steps = plan.make(["laptop/alphanet", "laptop/mode"], place)
+    first, *_ = before = plan.estimates(steps, place)
+    assert first.work.images == 90_000 and first.work.epochs == 30 and first.work.macs > 0
+    assert {one.hours for one in before} == {None} and first.rated_by == 0
+    _measured(finish, "ghostnet", macs=100, seconds=3600)
+    after = {one.step.row.name: one for one in plan.estimates(plan.make(["laptop"], place), place)}
+    assert after["ghostnet"].work is None and after["ghostnet"].hours is None
+    work = after["alphanet"].work
+    assert after["alphanet"].hours == pytest.approx(work.total / 200 / 3600)
+    assert after["alphanet"].rated_by == 1 and after["mode"].hours == 0
+    (unknown,) = plan.estimates(
+        [plan.Step(_row(data={"name": "folder"}), place.runs / "test/x")], place
+    )
+    assert unknown.work is None
