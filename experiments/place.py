@@ -4,8 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from experiments import backend as backends
-from experiments import datasets
+from experiments import backend, datasets
 from experiments.listener import SILENT, Listener
 from experiments.recipes import Images, Row, needed
 
@@ -57,7 +56,7 @@ class Place:
 
     def load_backend(self) -> None:
         """Import Keras with the chosen backend."""
-        backends.load(self.backend)
+        backend.load(self.backend)
 
 
 def _as_path(folder: pathlib.Path) -> str:

@@ -17,7 +17,8 @@ from experiments.place import Place
 from experiments.recipes import KINDS, Row
 from experiments.recipes.kinds import function
 from experiments.runs import Run, check_backend
-from experiments.runs.folder import RECIPE, check_recipe
+from experiments.runs.folder import check_recipe
+from experiments.runs.names import RECIPE
 
 
 @dataclasses.dataclass(frozen=True)

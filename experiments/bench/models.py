@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import zoo
-from experiments import backend as backends
+from experiments.backend import choose
 from experiments.bench import _worker, check
 from experiments.listener import SILENT, Listener
 from experiments.timing import side_by_side
@@ -61,7 +61,7 @@ def each(
     """
     check(batch=batch, size=size, repeats=repeats)
     chosen = _chosen(names, size)
-    jits = CASES[backends.choose(backend)]
+    jits = CASES[choose(backend)]
     shape = {"batch": batch, "size": size}
 
     def rows() -> Iterator[list[dict]]:

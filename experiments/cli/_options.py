@@ -43,9 +43,9 @@ def place(
 ) -> Place:
     """Return the place that options name; `ValueError` for a backend that there is not."""
     if backend or os.environ.get("KERAS_BACKEND"):
-        from experiments import backend as backends
+        from experiments.backend import choose
 
-        backends.choose(backend)
+        choose(backend)
     return Place(data_dir, cache_dir, runs, backend)
 
 

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from experiments import _files, bench
-from experiments import backend as backends
+from experiments.backend import load as load_backend
 from experiments.cli._options import Backend, console
 from experiments.cli.listener import Console
 from experiments.runs import tables
@@ -35,7 +35,7 @@ def augment(
     Example: python -m experiments bench augment --out augment.csv
     """
     _check(out, repeats)
-    backends.load(backend)
+    load_backend(backend)
     from experiments.bench import augment as case
 
     publish([case.run(repeats=repeats)], out)
@@ -52,7 +52,7 @@ def stack(
     Example: python -m experiments bench stack --repeats 7
     """
     _check(out, repeats)
-    backends.load(backend)
+    load_backend(backend)
     from experiments.bench import stack as case
 
     publish([case.run(repeats=repeats, listener=Console(console))], out)
@@ -69,7 +69,7 @@ def members(
     Example: python -m experiments bench members --backend jax
     """
     _check(out, repeats)
-    backends.load(backend)
+    load_backend(backend)
     from experiments.bench import members as case
 
     rows = case.run(repeats=repeats, listener=Console(console))
@@ -117,7 +117,7 @@ def publish(parts: Iterable[list[dict]], out: pathlib.Path | None) -> None:
         console.print(rows_table(part))
         rows += part
     if out is not None:
-        backends.load(None)  # nothing has, where processes of their own were timed
+        load_backend(None)  # nothing has, where processes of their own were timed
         tables.write(rows, out)
         console.print(f"written to {out}", markup=False, soft_wrap=True)
 

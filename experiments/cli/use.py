@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from experiments import recipes
-from experiments import runs as run_folders
 from experiments._files import check_writable
 from experiments.cli import _runs
 from experiments.cli._options import (
@@ -20,7 +19,7 @@ from experiments.cli._options import (
     place,
 )
 from experiments.cli.listener import Console
-from experiments.runs import Run, tables
+from experiments.runs import Run, find, tables
 
 app = typer.Typer()
 
@@ -48,7 +47,7 @@ def evaluate(
 
     Example: python -m experiments evaluate RUN RUN --robust --out runs/robust --data-dir ~/data
     """
-    found, steps = run_folders.find(folders), numbers("--epsilons", epsilons)
+    found, steps = find(folders), numbers("--epsilons", epsilons)
     if robust and out is None and len(found) > 1:
         raise ValueError("--robust on several runs makes one card: give its folder with --out")
     where, listener = place(data_dir, cache_dir, backend=backend), Console(console)
@@ -85,7 +84,7 @@ def compare(
 
     Example: python -m experiments compare runs/laptop --data-dir ~/data
     """
-    found = run_folders.find(folders)
+    found = find(folders)
     where, listener = place(data_dir, cache_dir, backend=backend), Console(console)
     target = out or found[0].path.parent / "compare"
     path = check_writable(target / tables.COMPARISON)

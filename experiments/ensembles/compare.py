@@ -14,7 +14,7 @@ import numpy as np
 
 import stacking
 import zoo
-from experiments.ensembles import members as ensemble
+from experiments.ensembles.members import named, share
 from experiments.ensembles.vote import WEIGHTS, held_out_outputs, validation_outputs
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
@@ -81,7 +81,7 @@ def compare(
             f"trained runs among {', '.join(map(str, runs))}: {len(networks)}; an ensemble has "
             "two members or more"
         )
-    members = ensemble.named(networks)
+    members = named(networks)
     probs = validation_outputs({str(run): run for run in (*networks, *stacks)})
     own, labels = probs[:, : len(members)], networks[0].labels
     fitted = _fitted(members, stacks, place, cache_dir, listener)
@@ -132,7 +132,7 @@ def _fitted(
     listener: Listener,
 ) -> _Fitted:
     """Fit all weights on the images that the members held out, if they did."""
-    if not ensemble.share(members).holdout:
+    if not share(members).holdout:
         listener.say(NOTHING_HELD_OUT)
         return _Fitted({"": None}, {}, 0)
     data = place.dataset(next(iter(members.values())).row.data, listener)

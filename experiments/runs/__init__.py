@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from experiments.recipes.schemas import Row
-from experiments.runs import folder as names
+from experiments.runs import names
+from experiments.runs.dataset import describe, other_data
 from experiments.runs.environment import environment
+from experiments.runs.folder import held, write_start
 from experiments.runs.run import Run, short_names
 
 __all__ = ["Run", "check_backend", "find", "making", "of_model", "short_names"]
@@ -24,17 +26,17 @@ def making(folder: pathlib.Path | str, row: Row, seen: Any) -> Iterator[Run]:
     on another backend or on other images: going on elsewhere would not end bit-equal.
     """
     run = Run(folder)
-    with names.held(run.path, row):
-        now, described = environment(), names.describe(seen)
+    with held(run.path, row):
+        now, described = environment(), describe(seen)
         if (run.path / names.ENVIRONMENT).exists():
             check_backend(run, now["backend"])
-            if differ := names.other_data(run.dataset, described):
+            if differ := other_data(run.dataset, described):
                 raise ValueError(
                     f"{run} was begun on other images ({differ}): give the --data-dir that it "
                     "began with, or choose another --run-dir"
                 )
         if not run.finished:
-            names.write_start(run.path, described, now)
+            write_start(run.path, described, now)
             run = Run(folder)  # what was read above may be of an older start
         yield run
 

@@ -15,8 +15,8 @@ from experiments import recipes
 from experiments._files import atomic, write_json
 from experiments.recipes.kinds import KINDS, Kind
 from experiments.recipes.schemas import Row
-from experiments.runs import _reading, history, metrics, outputs, scores
-from experiments.runs import folder as names
+from experiments.runs import _reading, history, metrics, names, outputs, scores
+from experiments.runs.dataset import describe, other_data
 
 # metrics.json is computed from the same predictions; half a point leaves room for rounding
 # and for another device, and none for the files of another run.
@@ -101,7 +101,7 @@ class Run:
 
     @functools.cached_property
     def dataset(self) -> dict[str, Any]:
-        """What the images were, `experiments.runs.folder.describe`."""
+        """What the images were, `experiments.runs.dataset.describe`."""
         return _reading.mapping(self.path / names.DATASET, ("name", "class_names"))
 
     @functools.cached_property
@@ -213,14 +213,14 @@ class Run:
 
     def check_data(self, data: Any) -> None:
         """Raise ValueError unless `data` is the data set that this run saw."""
-        self.check_same(names.describe(data), data.name)
+        self.check_same(describe(data), data.name)
         # Of runs that kept no digest the order of the labels says most.
         if "digest" not in self.dataset and not np.array_equal(data.validation.labels, self.labels):
             self._refuse_data("the validation images have other labels", data.name)
 
     def check_same(self, described: Mapping[str, Any], other: str) -> None:
         """Raise ValueError unless a description (of `other`) is of the data that this run saw."""
-        if differ := names.other_data(self.dataset, described, part=True):
+        if differ := other_data(self.dataset, described, part=True):
             self._refuse_data(differ, other)
 
     def _refuse_data(self, reason: str, other: str) -> None:

@@ -12,7 +12,7 @@ from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Attack
 from experiments.runs import Run
-from experiments.training import attack as sets
+from experiments.training.attack import check_target, make
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ def attack(
     """
     _ = run.model_file
     place.check(run.row.data)
-    sets.check_target(out)
+    check_target(out)
     place.load_backend()
     data = place.dataset(run.row.data, listener)
-    return Attacked(pathlib.Path(out), sets.make(run, out, spec, data, listener))
+    return Attacked(pathlib.Path(out), make(run, out, spec, data, listener))

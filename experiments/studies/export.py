@@ -21,8 +21,7 @@ from PIL import Image
 from experiments import _files, datasets, runs
 from experiments.backend import choose, load, quiet
 from experiments.listener import SILENT, Listener
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 from experiments.studies._formats import FORMATS, Format, Runner
 from experiments.studies.predict import input_shape, resampling
 from experiments.training.predict import predict_probs

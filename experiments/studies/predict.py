@@ -11,8 +11,7 @@ import numpy as np
 
 from experiments import datasets, runs
 from experiments.recipes import Images
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 from experiments.training.predict import predict_probs
 
 if TYPE_CHECKING:

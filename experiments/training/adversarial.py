@@ -21,8 +21,8 @@ import yaml
 from experiments import recipes
 from experiments.datasets import Dataset, Split
 from experiments.recipes import Images, Share
-from experiments.runs import folder as runs
 from experiments.runs import outputs
+from experiments.runs.dataset import describe, other_data
 from experiments.training import part
 
 IMAGES, ROWS, SETTINGS, SHEET = "images.npy", "rows.npz", "attack.yaml", "sheet.png"
@@ -83,7 +83,7 @@ def read(folder: pathlib.Path, data: Dataset, classes: Sequence[int] | None = No
     not made of `data`, and where nothing is left.
     """
     folder, content = pathlib.Path(folder), settings(folder)
-    if differ := runs.other_data(content, runs.describe(data), part=True):
+    if differ := other_data(content, describe(data), part=True):
         _refuse(folder, data, differ)
     rows = _rows(folder)
     labels = rows["labels"]

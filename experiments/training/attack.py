@@ -20,7 +20,7 @@ from experiments.datasets import Dataset
 from experiments.listener import SILENT, Listener
 from experiments.recipes import Attack, Share
 from experiments.runs import Run, short_names
-from experiments.runs import folder as runs
+from experiments.runs.dataset import describe
 from experiments.runs.environment import environment
 from experiments.training import adversarial, part
 from experiments.training._sheet import NAME, draw
@@ -178,7 +178,7 @@ def _share(run: Run) -> Share:
 
 def _fixed(run: Run, model: keras.Model, spec: Attack, data: Dataset) -> dict:
     """Return all that the images of a set depend on."""
-    known = runs.describe(data)
+    known = describe(data)
     return {
         "run": str(run),
         "model": run.row.model_name,

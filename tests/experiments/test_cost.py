@@ -8,8 +8,7 @@ import zoo
 from experiments import cost, datasets, plan, recipes
 from experiments._files import write_json
 from experiments.cost import Size, Work
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 
 SIZE = Size(1000, (64, 64, 3), 200)
 MACS = zoo.info("alphanet_v4").macs_64

@@ -13,8 +13,7 @@ import pytest
 from experiments import executor, plan, recipes
 from experiments.executor import Here, Spawned
 from experiments.plan import Job, Step
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # An epoch takes less than a second; without XLA, whose compiling takes longer than all epochs.

@@ -7,7 +7,7 @@ import pytest
 
 from experiments import plan, progress, recipes
 from experiments.plan import Done
-from experiments.runs import folder as names
+from experiments.runs import names
 
 
 def _order(steps: list[plan.Step]) -> list[str]:

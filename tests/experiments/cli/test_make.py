@@ -10,8 +10,7 @@ from PIL import Image
 from experiments import executor, progress, recipes
 from experiments._files import write_json
 from experiments.recipes import KINDS
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 
 TINY = {
     "model": {

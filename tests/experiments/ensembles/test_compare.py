@@ -16,8 +16,7 @@ from experiments.ensembles import compare as comparisons
 from experiments.ensembles import vote as votes
 from experiments.place import Place
 from experiments.reports.sections import ensembles
-from experiments.runs import Run, find, outputs, tables
-from experiments.runs import folder as names
+from experiments.runs import Run, find, names, outputs, tables
 from stacking.vote import RULES
 
 

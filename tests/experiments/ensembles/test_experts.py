@@ -15,8 +15,7 @@ from experiments.datasets import Dataset, Split
 from experiments.ensembles import experts as class_experts
 from experiments.ensembles import parts
 from experiments.place import Place
-from experiments.runs import Run, find
-from experiments.runs import folder as names
+from experiments.runs import Run, find, names
 from experiments.training import adversarial, attack
 
 FIELDS = {

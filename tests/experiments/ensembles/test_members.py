@@ -13,8 +13,7 @@ from experiments.datasets import Split
 from experiments.ensembles import members as ensembles
 from experiments.ensembles.compare import compare
 from experiments.place import Place
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 from experiments.studies import robust
 
 KINDS = {

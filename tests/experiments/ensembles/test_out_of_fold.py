@@ -10,8 +10,7 @@ import zoo
 from experiments import executor, plan, progress, recipes
 from experiments.ensembles import parts
 from experiments.place import Place
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 from experiments.training import train
 from experiments.training.part import seen
 from experiments.training.predict import predict_probs

@@ -7,8 +7,7 @@ import stacking
 import zoo
 from experiments import cli, executor, plan, recipes
 from experiments.ensembles import vote as votes
-from experiments.runs import Run, outputs
-from experiments.runs import folder as names
+from experiments.runs import Run, names, outputs
 from stacking.vote import RULES
 
 

@@ -11,8 +11,7 @@ import yaml
 from experiments import recipes, runs
 from experiments._files import read_json, write_json, write_text
 from experiments.datasets import Dataset, Split
-from experiments.runs import Run, outputs
-from experiments.runs import folder as names
+from experiments.runs import Run, names, outputs
 
 # Property -> the file that it reads.
 READS = {

@@ -10,8 +10,7 @@ import pytest
 
 from experiments.datasets import Split
 from experiments.place import Place
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 from experiments.runs.scores import accuracy
 from experiments.studies.evaluate import evaluate, of_run
 from experiments.training.predict import predict_probs

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.runs import folder as names
-from experiments.runs import outputs
+from experiments.runs import names, outputs
 from experiments.studies import export as exports
 from experiments.studies._formats import FORMATS
 from experiments.studies.export import TOLERANCE, Exported, export

@@ -10,8 +10,7 @@ from PIL import Image
 
 from experiments import recipes
 from experiments.datasets import load
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 from experiments.studies.predict import predict
 from experiments.training.predict import predict_probs
 

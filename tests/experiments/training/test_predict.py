@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.datasets import Dataset, Split
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 from experiments.runs.scores import accuracy
 from experiments.training.predict import augmented_views, check_finite, predict_probs
 

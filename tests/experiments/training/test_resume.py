@@ -12,8 +12,8 @@ from experiments._files import write_json
 from experiments.datasets import Split
 from experiments.recipes import fitting, schemas
 from experiments.recipes._part import Part
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
+from experiments.runs.folder import held
 
 # All that has a state: dropout is in the network itself.
 EVERYTHING = {
@@ -148,7 +148,7 @@ def test_another_backend_in_the_same_folder_is_refused(parse, train, stripes, be
 
 
 def test_two_runs_never_share_a_folder(parse, train, stripes, tmp_path):
-    with names.held(tmp_path / "run", parse()):
+    with held(tmp_path / "run", parse()):
         with pytest.raises(ValueError, match="run is in use by another run"):
             train(parse(), tmp_path / "run", stripes)
 

@@ -9,8 +9,7 @@ import zoo
 from experiments import recipes
 from experiments.datasets import Split
 from experiments.place import Place
-from experiments.runs import Run
-from experiments.runs import folder as names
+from experiments.runs import Run, names
 from experiments.training import callbacks, check
 from experiments.training.train import run as run_row
 

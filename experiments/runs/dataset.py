@@ -1,0 +1,41 @@
+"""What a run saw: a data set described without its images, and compared with another."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def describe(data: Any) -> dict:
+    """Return what is to be known of a data set without its images: what dataset.json says."""
+    return {
+        "name": data.name,
+        "class_names": list(data.class_names),
+        "class_ids": list(data.class_ids),
+        "train": len(data.train.labels),
+        "validation": len(data.validation.labels),
+        "image_shape": list(data.image_shape),
+        "digest": dict(data.digest),
+    }
+
+
+def other_data(known: Mapping[str, Any], given: Mapping[str, Any], part: bool = False) -> str:
+    """Say in what two descriptions of data differ, empty where they are the same.
+
+    What one of them does not have, such as an old one's digest, is not compared; with `part`, nor
+    is how many of the training images were seen.
+    """
+    if len(known["class_names"]) != len(given["class_names"]):
+        return f"{len(known['class_names'])} classes and {len(given['class_names'])}"
+    for key in ("class_names", "class_ids"):
+        pairs = zip(known.get(key) or (), given.get(key) or (), strict=False)
+        for number, (one, other) in enumerate(pairs):
+            if one != other:
+                return f"class {number} is {one!r} and {other!r}"
+    for key in ("name", "image_shape", "validation", *(() if part else ("train",))):
+        if key in known and key in given and known[key] != given[key]:
+            what = {"train": "training images", "validation": "validation images"}.get(key, key)
+            return f"{what}: {known[key]} and {given[key]}"
+    digests = known.get("digest") or {}, given.get("digest") or {}
+    for split in digests[0].keys() & digests[1].keys():
+        if digests[0][split] != digests[1][split]:
+            return f"the {split} images or labels are others, by their digest"
+    return ""

@@ -1,0 +1,22 @@
+"""The files of a run's folder.
+
+    recipe.yaml       the resolved row, itself runnable
+    environment.json  backend, versions, device, cores, commit, command, date
+    dataset.json      name, class_names, class_ids, train and validation (counts), image_shape,
+                      digest (of the images and labels of each split of the whole data set)
+    history.csv       `experiments.runs.history`; not of a vote
+    metrics.json      `experiments.runs.metrics`: the run is finished when it is there
+    model.keras       functional model, raw pixels in, probabilities out, not compiled; not of a
+                      vote
+    predictions.npz, samples.npz      `experiments.runs.outputs`
+    state/            for resuming; gone after success
+    log.txt           what a run that was one of several told, or why it failed
+    plots/*.png       figures of the report, where asked for
+
+No other file of the project spells these names. Every file is written whole or not at all.
+"""
+
+RECIPE, ENVIRONMENT, DATASET = "recipe.yaml", "environment.json", "dataset.json"
+HISTORY, METRICS, MODEL = "history.csv", "metrics.json", "model.keras"
+PREDICTIONS, SAMPLES = "predictions.npz", "samples.npz"
+STATE, LOG, PLOTS = "state", "log.txt", "plots"
