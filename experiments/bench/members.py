@@ -27,8 +27,13 @@ def run(
     """Time `members` networks of each kind on a batch of noise; one row per case.
 
     `difference` is the largest one between a case's probabilities and those of the members alone.
+    Raises `ValueError` for numbers out of range, and on torch, whose vmap maps no such network.
     """
     check(repeats=repeats, members=members, batch=batch)
+    if keras.backend.backend() == "torch":
+        raise ValueError(
+            "torch cannot batch the weights of Keras' convolutions: give --backend jax"
+        )
     rows = []
     for done, (name, shape) in enumerate(NETWORKS.items()):
         listener.progress("networks", done, len(NETWORKS))
