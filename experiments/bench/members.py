@@ -32,7 +32,7 @@ def run(
     check(repeats=repeats, members=members, batch=batch)
     if keras.backend.backend() == "torch":
         raise ValueError(
-            "torch cannot batch the weights of Keras' convolutions: give --backend jax"
+            "torch cannot batch weights of Keras' convolutions: give --backend jax"
         )
     rows = []
     for done, (name, shape) in enumerate(NETWORKS.items()):
