@@ -53,7 +53,8 @@ def do(job: Job, listener: Listener = SILENT) -> dict | None:
     job.place.load_backend()
     if job.step == "prepare":
         return function(kind.prepare)(job.row, job.folder, job.place, listener)
-    listener.heading(f"{job.row.recipe} on {job.row.data.told()}")
+    title = f": {job.row.title}" if job.row.title else ""
+    listener.heading(f"{job.row.recipe} on {job.row.data.told()}{title}")
     return function(kind.run)(job.row, job.folder, job.place, listener)
 
 

@@ -31,9 +31,7 @@ def run(
     """
     check(repeats=repeats, members=members, batch=batch)
     if keras.backend.backend() == "torch":
-        raise ValueError(
-            "torch cannot batch weights of Keras' convolutions: give --backend jax"
-        )
+        raise ValueError("torch cannot batch weights of Keras' convolutions: give --backend jax")
     rows = []
     for done, (name, shape) in enumerate(NETWORKS.items()):
         listener.progress("networks", done, len(NETWORKS))

@@ -34,7 +34,8 @@ def fold_folder(folder: pathlib.Path, name: str, fold: int) -> pathlib.Path:
 
 def _without(row: Train, fold: int, count: int) -> Train:
     share = row.share.model_copy(update={"folds": count, "fold": fold})
-    return row.model_copy(update={"share": share, "expect": None})
+    title = f"without part {fold + 1} of {count}"
+    return row.model_copy(update={"share": share, "title": title, "expect": None})
 
 
 def experts(row: Experts, folder: pathlib.Path, place: Place) -> list[Part]:

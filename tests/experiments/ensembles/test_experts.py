@@ -208,8 +208,10 @@ def test_what_the_previous_version_left_is_read(made, tmp_path):
 
 
 def in_the_second_expert(texts: list[str]) -> bool:
-    begun = "test/experts_02 on digits" in texts
-    return begun and "epoch 2 of 2" in texts[texts.index("test/experts_02 on digits") :]
+    begun = "test/experts_02 on digits: Expert 2 of 2" in texts
+    return (
+        begun and "epoch 2 of 2" in texts[texts.index("test/experts_02 on digits: Expert 2 of 2") :]
+    )
 
 
 STAGES = {
