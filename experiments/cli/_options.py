@@ -2,12 +2,13 @@
 
 import os
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console as Screen
 
-from experiments.place import Place
+if TYPE_CHECKING:
+    from experiments.place import Place
 
 console = Screen()
 
@@ -40,8 +41,10 @@ def place(
     cache_dir: pathlib.Path | None,
     runs: pathlib.Path = RUNS,
     backend: str | None = None,
-) -> Place:
+) -> "Place":
     """Return the place that options name; `ValueError` for a backend that there is not."""
+    from experiments.place import Place
+
     if backend or os.environ.get("KERAS_BACKEND"):
         from experiments.backend import choose
 

@@ -1,14 +1,16 @@
-"""Commands that make runs: `run` for rows and all that they need, and one for each kind of row."""
+"""Commands that make runs: `run` for rows and all that they need, and one for each kind of row.
+
+What runs them is imported inside the commands: help stays instant.
+"""
 
 import pathlib
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments import executor, plan, progress, recipes, runs
-from experiments.cli import _runs
+from experiments import recipes
 from experiments.cli._options import (
     RUNS,
     Backend,
@@ -24,6 +26,10 @@ from experiments.cli._options import (
 from experiments.cli.listener import Console
 from experiments.recipes import KINDS
 from experiments.recipes.kinds import Kind, needed, with_needed
+
+if TYPE_CHECKING:
+    from experiments.place import Place
+    from experiments.plan import Step
 
 app = typer.Typer()
 
@@ -52,6 +58,9 @@ def run(
 
     Example: python -m experiments run laptop --data-dir ~/data --dry-run
     """
+    from experiments import plan
+    from experiments.cli import _runs
+
     where, listener = place(data_dir, cache_dir, runs, backend), Console(console)
     steps = plan.make(names, where, recipes.parse_set(set_ or []))
     if dry_run:
@@ -61,8 +70,11 @@ def run(
     _finish(steps, where, listener, jobs)
 
 
-def _finish(steps: list[plan.Step], where: plan.Place, listener: Console, jobs: int) -> None:
+def _finish(steps: "list[Step]", where: "Place", listener: Console, jobs: int) -> None:
     """Run steps, print their table, and leave with 1 where some failed."""
+    from experiments import executor, progress
+    from experiments.cli import _runs
+
     hands = executor.Here(listener) if jobs == 1 else executor.Spawned(jobs, listener=listener)
     outcome = progress.run(steps, hands, where, listener)
     listener.close()
@@ -92,6 +104,8 @@ def _command(name: str, kind: Kind) -> Callable:
         run_dir: RunDir = None,
         backend: Backend = None,
     ) -> None:
+        from experiments import executor, plan
+
         where, listener = place(data_dir, cache_dir, runs, backend), Console(console)
         row = recipes.load(recipe_name, recipes.parse_set(set_ or []))
         if not isinstance(row, kind.schema):
@@ -117,9 +131,12 @@ for _name, _kind in KINDS.items():
     app.command(_name)(_command(_name, _kind))
 
 
-def _show(step: plan.Step, where: plan.Place, metrics: dict) -> None:
+def _show(step: "Step", where: "Place", metrics: dict) -> None:
     """Print a run's result, after those of the runs that it is made of."""
-    others = [runs.Run(where.named(step.row, name)) for name in needed(step.row)]
+    from experiments.cli import _runs
+    from experiments.runs import Run
+
+    others = [Run(where.named(step.row, name)) for name in needed(step.row)]
     console.print(_runs.results([*(other.metrics for other in others), metrics]))
     if "clean" in metrics:
         console.print(_runs.experts(metrics))
@@ -134,7 +151,7 @@ def quickstart(runs: Runs = RUNS, jobs: int = 1, backend: Backend = None) -> Non
 
     Example: python -m experiments quickstart
     """
-    from experiments import reports
+    from experiments import plan, reports
 
     began = time.perf_counter()
     where, listener = place(None, None, runs, backend), Console(console)

@@ -7,7 +7,6 @@ import typer
 
 from experiments import recipes
 from experiments._files import check_writable
-from experiments.cli import _runs
 from experiments.cli._options import (
     Backend,
     CacheDir,
@@ -89,6 +88,7 @@ def compare(
     target = out or found[0].path.parent / "compare"
     path = check_writable(target / tables.COMPARISON)
     where.load_backend()
+    from experiments.cli import _runs
     from experiments.ensembles.compare import compare as study
 
     rows = study(found, where, target / "outputs", repeats=repeats, listener=listener)

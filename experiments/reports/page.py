@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import jinja2
-
 from experiments import recipes
 from experiments._files import atomic, write_text
 from experiments.reports import sections, words
@@ -128,6 +126,8 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
     """Fill the page's template; it includes those of sections, which lie beside their modules."""
     files = {section: pathlib.Path(section.__file__).with_suffix(".html") for section in shown}
     places = unique([pathlib.Path(__file__).parent, *(file.parent for file in files.values())])
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(places),
         autoescape=True,
