@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from experiments import recipes
 from experiments.cli._options import (
@@ -80,9 +81,9 @@ def _finish(steps: "list[Step]", where: "Place", listener: Console, jobs: int) -
     listener.close()
     if outcome.runs:
         console.print(_runs.results([done.metrics for done in outcome.runs]))
-        console.print(f"run folders: [bold]{where.runs}[/]", soft_wrap=True)
+        console.print(f"run folders: [bold]{escape(str(where.runs))}[/]", soft_wrap=True)
     for folder, reason in outcome.failed.items():
-        console.print(f"[bold red]failed:[/] {folder}: ", end="", soft_wrap=True)
+        console.print(f"[bold red]failed:[/] {escape(str(folder))}: ", end="", soft_wrap=True)
         console.print(reason, markup=False, highlight=False, soft_wrap=True)
     if outcome.failed:
         raise typer.Exit(1)
@@ -140,7 +141,7 @@ def _show(step: "Step", where: "Place", metrics: dict) -> None:
     console.print(_runs.results([*(other.metrics for other in others), metrics]))
     if "clean" in metrics:
         console.print(_runs.experts(metrics))
-    console.print(f"run folder: [bold]{step.folder}[/]", soft_wrap=True)
+    console.print(f"run folder: [bold]{escape(str(step.folder))}[/]", soft_wrap=True)
 
 
 @app.command()
@@ -158,7 +159,7 @@ def quickstart(runs: Runs = RUNS, jobs: int = 1, backend: Backend = None) -> Non
     _finish(plan.make(["quickstart"], where), where, listener, jobs)
     page = reports.report([runs / "quickstart"], runs / "quickstart" / "report.html").page
     console.print(
-        f"{time.perf_counter() - began:.0f} s in all. Open [bold]{page}[/] in a browser; "
-        "the next step is in the README: the same on Tiny ImageNet.",
+        f"{time.perf_counter() - began:.0f} s in all. Open [bold]{escape(str(page))}[/] in a "
+        "browser; the next step is in the README: the same on Tiny ImageNet.",
         soft_wrap=True,
     )

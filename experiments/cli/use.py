@@ -4,6 +4,7 @@ import pathlib
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from experiments import recipes
 from experiments._files import check_writable
@@ -95,7 +96,7 @@ def compare(
     tables.write(rows, path)
     listener.close()
     console.print(_runs.comparison(rows, console.width))
-    console.print(f"written to [bold]{path}[/]", soft_wrap=True)
+    console.print(f"written to [bold]{escape(str(path))}[/]", soft_wrap=True)
 
 
 @app.command()
@@ -111,9 +112,9 @@ def report(
     from experiments import reports
 
     written = reports.report(folders, out, plots=plots)
-    console.print(f"wrote [bold]{written.page}[/]", soft_wrap=True)
+    console.print(f"wrote [bold]{escape(str(written.page))}[/]", soft_wrap=True)
     for folder in written.plots:
-        console.print(f"plots: [bold]{folder}[/]", soft_wrap=True)
+        console.print(f"plots: [bold]{escape(str(folder))}[/]", soft_wrap=True)
 
 
 @app.command()
