@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import zoo
 from experiments import backend, datasets
+from experiments.listener import SILENT, Listener
 from experiments.recipes import Experts, Row, Share, Stack, Train, Vote
 from experiments.runs import Run
 
@@ -96,15 +97,21 @@ def macs(model: Mapping, size: Size) -> float:
 class Rate:
     """Multiply-adds a second that finished runs reached on this machine."""
 
-    def __init__(self, runs: Iterable[Run], chosen: str):
+    def __init__(self, runs: Iterable[Run], chosen: str, listener: Listener = SILENT):
         self.by_network: dict[str, list[float]] = {}
         for run in runs:
-            found = run.environment
-            same = found.get("backend") == chosen and found.get("cores") == os.cpu_count()
-            if same and run.kind.network and run.metrics.get("seconds"):
-                images = run.dataset["train"] * run.metrics["epochs"]
-                rate = images * run.metrics["macs"] / run.metrics["seconds"]
-                self.by_network.setdefault(run.metrics["model"], []).append(rate)
+            try:
+                self._count(run, chosen)
+            except ValueError as error:  # another run's damage must not hide what a plan takes
+                listener.say(f"not counted: {error}")
+
+    def _count(self, run: Run, chosen: str) -> None:
+        found = run.environment
+        same = found.get("backend") == chosen and found.get("cores") == os.cpu_count()
+        if same and run.kind.network and run.metrics.get("seconds"):
+            images = run.dataset["train"] * run.metrics["epochs"]
+            rate = images * run.metrics["macs"] / run.metrics["seconds"]
+            self.by_network.setdefault(run.metrics["model"], []).append(rate)
 
     @property
     def runs(self) -> int:

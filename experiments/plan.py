@@ -64,8 +64,6 @@ def make(
     names: Sequence[str],
     place: Place,
     overrides: Mapping[str, Any] | None = None,
-    *,
-    with_needs: bool = True,
 ) -> list[Step]:
     """Return the steps that rows take, in order: PAPER, PAPER/ROW or recipe files.
 
@@ -77,7 +75,7 @@ def make(
         for row in _named(name, overrides or {}):
             if wanted.setdefault(place.folder(row), row) != row:
                 raise ValueError(f"{name}: {place.folder(row)} is another row's: rename one")
-    planner = _Planner(place, wanted, with_needs)
+    planner = _Planner(place, wanted, with_needs=True)
     for folder, row in wanted.items():
         planner.add(row, folder)
     return list(planner.steps.values())
@@ -202,9 +200,8 @@ def estimates(steps: Sequence[Step], place: Place, listener: Listener = SILENT) 
 
     Data that lies there is decoded, as the runs will need it; else public data sets' sizes count.
     """
-    known = Run.all_below(place.runs)
     backend = place.backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
-    rate, found, sizes = cost.Rate(known, backend), [], {}
+    rate, found, sizes = cost.Rate(Run.all_below(place.runs), backend, listener), [], {}
     for step in steps:
         row, images = step.row, step.row.data
         if images not in sizes:

@@ -14,8 +14,7 @@ from typing import Any
 
 import pydantic
 
-from augment import _yaml
-from augment._yaml import read
+from augment._yaml import read, write
 from experiments.recipes import _merge
 from experiments.recipes._merge import parse_set
 from experiments.recipes._part import Part, close_to
@@ -46,6 +45,7 @@ __all__ = [
     "read",
     "read_mapping",
     "rows",
+    "write",
 ]
 
 # Fields of a paper's file.
@@ -99,7 +99,7 @@ def attack(options: Mapping[str, Any]) -> Attack:
 
 def dump(row: Row) -> str:
     """YAML of a resolved row; `load` reads it back to an equal row."""
-    return _yaml.write(row.model_dump(exclude_none=True))
+    return write(row.model_dump(exclude_none=True))
 
 
 def differences(old: Row, new: Row) -> list[str]:
@@ -148,7 +148,7 @@ def _different(old: dict, new: dict) -> list[str]:
 def read_mapping(path: pathlib.Path) -> dict:
     """Read a YAML file that holds a mapping; ValueError names the file where it does not."""
     try:
-        content = _yaml.read(path.read_text(encoding="utf-8"))
+        content = read(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # also what is not UTF-8
         raise ValueError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict):

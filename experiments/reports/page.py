@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from experiments import recipes
-from experiments._files import atomic, write_text
+from experiments._files import atomic, check_writable, explained, write_text
 from experiments.reports import sections, words
 from experiments.reports.context import Context, Shown
 from experiments.reports.words import unique
@@ -56,8 +54,7 @@ def report(
     )
     shown = {section: found for section in sections.SECTIONS if (found := section.show(context))}
     page = _rendered(shown, context, title)
-    with _writing(out):
-        write_text(out, page)
+    write_text(out, page)
     drawn = [plot for found in shown.values() for plot in found.plots]
     for folder, figures in drawn:
         _save(folder, figures)
@@ -70,33 +67,21 @@ def _target(out: pathlib.Path) -> pathlib.Path:
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"out {out}: give a file that ends in .html, or a folder that exists")
     if out.exists():
-        with _writing(out):
+        with explained(out):
             head = out.read_text(encoding="utf-8", errors="replace")[:2000]
         if GENERATOR not in head:
             raise ValueError(
                 f"{out} exists, and nothing in it says that a report is there to be written anew: "
                 "choose another --out, or remove it"
             )
-    above = next(folder for folder in out.absolute().parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise ValueError(f"{out} cannot be written ({above} is no folder that takes files)")
-    return out
-
-
-@contextmanager
-def _writing(path: pathlib.Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ValueError(f"{path} cannot be written ({error}): choose another --out") from error
+    return check_writable(out)
 
 
 def _save(folder: pathlib.Path, figures: Mapping[str, Any]) -> None:
     from experiments.reports import svg
 
     for name, figure in figures.items():
-        path = folder / f"{name}.png"
-        with _writing(path), atomic(path) as part:
+        with atomic(folder / f"{name}.png") as part:
             part.write_bytes(svg.png(figure))
 
 

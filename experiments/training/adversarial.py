@@ -16,7 +16,6 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-import yaml
 
 from experiments import recipes
 from experiments.datasets import Dataset, Split
@@ -40,14 +39,14 @@ def settings(folder: pathlib.Path) -> dict:
             f"python -m experiments attack RUN --out {folder}"
         )
     try:
-        content = _renewed(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = _renewed(recipes.read_mapping(path))
         if missing := [key for key in KEYS if content.get(key) is None]:
             raise ValueError(f"no value for {', '.join(missing)}")
         recipes.attack(content["attack"])
         for key, schema in (("data", Images), ("share", Share)):
             content[key] = schema(**content[key]).model_dump(exclude_none=True)
     # What reading and what another content than ours raise.
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} cannot be used ({reason}): {FIX}") from error
     return content

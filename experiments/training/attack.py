@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import yaml
 
 import augment
 import zoo
+from experiments import recipes
 from experiments._files import atomic_folder, check_writable
 from experiments.datasets import Dataset
 from experiments.listener import SILENT, Listener
@@ -73,7 +73,7 @@ def make(
     with atomic_folder(out) as folder:
         np.save(folder / adversarial.IMAGES, perturbed)
         np.savez(folder / adversarial.ROWS, **rows)
-        text = yaml.safe_dump(content, sort_keys=False, width=100)
+        text = recipes.write(content)
         (folder / adversarial.SETTINGS).write_text(text, encoding="utf-8")
         names = short_names(data.class_names, data.class_ids, NAME)
         draw(folder / adversarial.SHEET, (clean, perturbed), probs, rows, names)

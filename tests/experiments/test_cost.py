@@ -99,6 +99,16 @@ def test_hours_are_by_the_rate_of_the_same_network_else_of_all(finish):
     assert cost.Rate([Run(slow.path)], "tensorflow").runs == 0
 
 
+def test_a_damaged_run_is_told_and_not_counted(finish, hearing):
+    whole = _measured(finish, "ghostnet", macs=100, seconds=3600)
+    cut = _measured(finish, "alphanet", macs=300, seconds=3600)
+    (cut.path / names.METRICS).write_text("{")
+    assert cost.Rate([Run(cut.path), whole], "tensorflow", hearing).runs == 1
+    assert (
+        len(hearing.said) == 1 and f"{cut.path / names.METRICS} cannot be used" in hearing.said[0]
+    )
+
+
 def test_a_plan_is_told_without_its_data(place, finish):
     steps = plan.make(["laptop/alphanet", "laptop/mode"], place)
     first, *_ = before = plan.estimates(steps, place)

@@ -53,7 +53,7 @@ def test_mistakes_are_told_before_the_work(fails, make_run, tmp_path, monkeypatc
     told = fails("attack", runs[0], "--method", "fgsm", "--steps", 3)
     assert "fgsm is one step of epsilon, it takes no steps" in told
     told = fails("report", runs[0], "--out", tmp_path / "file" / "page.html")
-    assert "file is no folder that takes files" in told
+    assert "page.html" in told and "a file stands where a folder is needed" in told
 
 
 def test_a_comparison_is_printed_and_written(run, make_run, tmp_path, monkeypatch):
