@@ -11,6 +11,7 @@ Importing this package, `list_models`, `info` and `check` do not import Keras.
 import fnmatch
 
 from zoo import _check, _families, _files, _weights
+from zoo._adapt import adapt
 from zoo._families import ModelInfo, info
 from zoo._files import load
 from zoo._profile import profile
@@ -19,6 +20,7 @@ from zoo._weights import load_state_dict
 
 __all__ = [
     "ModelInfo",
+    "adapt",
     "build",
     "check",
     "freeze",

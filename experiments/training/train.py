@@ -131,6 +131,8 @@ def build(row: Train, data: Dataset) -> keras.Model:
     keras.config.set_dtype_policy(row.precision)
     try:
         model = zoo.build(**row.model, input_shape=data.image_shape, classes=len(data.class_names))
+        if row.model.get("weights") is None:
+            zoo.adapt(model, data.train.images)
         return zoo.freeze(model) if row.freeze == "body" else model
     finally:
         keras.config.set_dtype_policy("float32")
