@@ -85,7 +85,8 @@ def build(spec, inputs, classes):
 
 def _group(x, width, convs, name):
     """(h, w, c) -> (h/2, w/2, width)."""
-    x = layers.MaxPooling2D(2)(_conv(x, width, f"{name}.conv1"))
+    x = _conv(x, width, f"{name}.conv1")
+    x = x if 1 in x.shape[1:3] else layers.MaxPooling2D(2)(x)
     x = first = _gelu(_norm(x, f"{name}.norm1"))
     for i in range(2, convs + 1):
         x = _norm(_conv(x, width, f"{name}.conv{i}"), f"{name}.norm{i}")
@@ -103,7 +104,7 @@ def _norm(x, name):
 
 
 def _gelu(x):
-    return _kernels.gelu()()(x)
+    return _kernels.activation()("gelu")(x)
 
 
 @functools.cache
