@@ -16,9 +16,10 @@ from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Stack
 from experiments.runs import Run, making, metrics
+from experiments.training import optimizers
 from experiments.training.part import held_out, seen
 from experiments.training.predict import augmented_views, predict_probs
-from experiments.training.train import cost, optimizer
+from experiments.training.train import cost
 
 
 def run(row: Stack, folder: pathlib.Path, place: Place, listener: Listener = SILENT) -> dict:
@@ -82,7 +83,7 @@ def _fit(
         "validation": (data.validation.images, data.validation.labels),
         "epochs": row.epochs,
         "batch_size": row.batch_size,
-        "optimizer": optimizer(row.optimizer),
+        "optimizer": optimizers.make(row.optimizer),
         "keep": row.keep,
         "seed": row.seed,
         "cache_dir": made.state,

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from experiments.recipes._part import Named, Part, Positive, Rate, close_to
+from experiments.recipes.averages import Ema, Lookahead
+from experiments.recipes.rates import Constant, Cosine, Exponential, Milestones, OneCycle
 
 SCORES = ("loss", "top1", "top3", "top5")
 MONITORS = (*SCORES, *(f"val_{score}" for score in SCORES))
@@ -33,11 +35,24 @@ def known_monitor(name: str) -> str:
 Monitor = Annotated[str, pydantic.AfterValidator(known_monitor)]
 
 
+class Group(Part):
+    """Factors on the rate and on the weight decay of some variables."""
+
+    rate: Annotated[float, pydantic.Field(ge=0)] = 1.0
+    decay: Annotated[float, pydantic.Field(ge=0)] = 1.0
+
+
 class Optimizer(Named):
-    """A Keras optimizer by name; any other field is an argument of its class."""
+    """A Keras optimizer by name, or `muon`; any other field is an argument of its class.
+
+    `clip` is the largest norm of all gradients together. `groups` are kernels, their biases, the
+    gamma and beta of normalization (`norm`), and what the classifier has of these (`head`).
+    """
 
     name: str = "adam"
     learning_rate: Rate = 0.001
+    clip: Rate | None = None
+    groups: dict[Literal["kernel", "bias", "norm", "head"], Group] | None = None
 
 
 class Patience(Part):
@@ -57,12 +72,6 @@ class Stop(Patience):
     """Stop after `patience` epochs without a better `monitor`."""
 
 
-class Constant(Part):
-    """The optimizer's own rate, all the time."""
-
-    name: Literal["constant"] = "constant"
-
-
 class Plateau(Patience):
     """Multiply the rate by `factor` after `patience` epochs without a better `monitor`."""
 
@@ -79,7 +88,11 @@ class Plateau(Patience):
         return {"min_delta": LEAST_GAIN[unit]} | fields
 
 
-Schedule = Annotated[Constant | Plateau, pydantic.Field(discriminator="name")]
+Schedule = Annotated[
+    Constant | Plateau | Milestones | Exponential | Cosine | OneCycle,
+    pydantic.Field(discriminator="name"),
+]
+Average = Annotated[Ema | Lookahead, pydantic.Field(discriminator="name")]
 
 
 class Distill(Part):

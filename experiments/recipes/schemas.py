@@ -11,6 +11,7 @@ from experiments.recipes.attack import Attack
 from experiments.recipes.expect import Expect
 from experiments.recipes.fitting import (
     Adversarial,
+    Average,
     Constant,
     Distill,
     Optimizer,
@@ -101,6 +102,7 @@ class Train(_Fitted):
     freeze: Literal["body", "none"] = "none"
     early_stop: Stop | None = None
     schedule: Schedule = Constant()
+    average: Average | None = None
     distill: Distill | None = None
     adversarial: Adversarial | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
@@ -124,6 +126,12 @@ class Train(_Fitted):
         # Weights may be a file, or need a package, of the machine that the row is run on.
         zoo.check(**{key: value for key, value in model.items() if key != "weights"})
         return model
+
+    @pydantic.model_validator(mode="after")
+    def _a_warm_up_that_ends(self) -> Self:
+        if (warmup := getattr(self.schedule, "warmup", 0)) > self.epochs:
+            raise ValueError(f"schedule.warmup: {warmup:g} epochs, and there are {self.epochs}")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _frozen_features_that_were_learned(self) -> Self:

@@ -1,18 +1,35 @@
 """history.csv: one line an epoch, from 1; accuracies in percent, times in seconds.
 
-Columns are loss, top1, top3, top5, the same of validation (val_), lr, seconds, images_per_second.
+Columns are loss, top1, top3, top5, the same of validation (val_), lr, seconds, images_per_second;
+where weights are averaged, val_loss_ema and val_top1_ema are those of the averaged ones.
 """
 
 import csv
 import io
 import os
 import pathlib
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from experiments._files import write_text
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1")
+
+
+class Score(NamedTuple):
+    """An accuracy of validation images in percent, and whose it is: `raw` or `ema`."""
+
+    top1: float
+    weights: str
+
+
+def better(line: Mapping[str, float]) -> Score:
+    """Return the better of what an epoch's weights and their average score, if there is one."""
+    raw = Score(line["val_top1"], "raw")
+    averaged = Score(line.get("val_top1_ema", -1.0), "ema")
+    return averaged if averaged.top1 > raw.top1 else raw
 
 
 def write(path: pathlib.Path, history: list[dict[str, float]]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.recipes.schemas import Row
 from experiments.runs.environment import environment
+from experiments.runs.history import better
 
 REQUIRED = ("recipe", "kind", "model", "dataset", "n", "top1", "loss", "parameters")
 # What an ensemble's metrics keep of each member.
@@ -59,16 +60,20 @@ def _fitted(row: Row, history: Sequence[Mapping[str, float]]) -> dict:
     """Tell what fitting reached and cost.
 
     The best epoch is that of the validation images: where its weights were kept, the last epoch's
-    accuracy stands beside it, which chose nothing.
+    accuracy stands beside it, which chose nothing. Where weights were averaged, it is the averaged
+    ones', and both accuracies of the epoch that was kept are told.
     """
     seconds = [line["seconds"] for line in history]
-    best = max(history, key=lambda line: line["val_top1"])
+    best, last = max(history, key=lambda line: better(line).top1), history[-1]
+    kept, weights = (best, better(best).weights) if row.keep == "best" else (last, "ema")
+    both = {"raw_top1": kept["val_top1"], "ema_top1": kept.get("val_top1_ema")}
     return {
         "train_top1": best["top1"],
         "epochs": len(history),
         "best_epoch": best["epoch"],
         "keep": row.keep,
-        "last_top1": history[-1]["val_top1"],
+        "last_top1": last.get("val_top1_ema", last["val_top1"]),
+        **({"weights": weights} | both if "val_top1_ema" in kept else {}),
         "seconds": sum(seconds) + sum(line.get("members_seconds", 0) for line in history),
         "seconds_per_epoch": float(np.median(seconds)),
         "images_per_second": float(np.median([line["images_per_second"] for line in history])),

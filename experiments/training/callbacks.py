@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.listener import Listener
 from experiments.recipes.fitting import Patience, Stop
+from experiments.runs.history import better
 
 Line = dict[str, float]
 
@@ -36,9 +37,10 @@ class Clock(Saved):
 
     name = "clock"
 
-    def __init__(self, images: int):
+    def __init__(self, images: int, rate: Callable[[int], float] | None = None):
+        """`rate` tells that of a step where it goes by the step; else it is the optimizer's own."""
         super().__init__()
-        self.images = images
+        self.images, self.rate = images, rate
         self.history: list[Line] = []
 
     @property
@@ -68,14 +70,22 @@ class Clock(Saved):
         line = {"epoch": epoch + 1} | {
             key: float(value) * (100 if "top" in key else 1) for key, value in logs.items()
         }
-        line["lr"] = float(np.asarray(self.model.optimizer.learning_rate.numpy()))
+        line["lr"] = self._last_rate(self.model.optimizer)
         line["seconds"] = time.perf_counter() - self._began
         line["images_per_second"] = self.images / self._trained
         self.history.append(line)
 
+    def _last_rate(self, optimizer: keras.optimizers.Optimizer) -> float:
+        if self.rate is None:
+            return float(np.asarray(optimizer.learning_rate.numpy()))
+        return self.rate(int(keras.ops.convert_to_numpy(optimizer.iterations)) - 1)
+
 
 class Best(Saved):
-    """Knows the best epoch by the accuracy of validation images, the first of equals."""
+    """Knows the best epoch by the accuracy of validation images, the first of equals.
+
+    Where there are averaged weights, the better of an epoch's two sets counts.
+    """
 
     name = "best"
 
@@ -90,8 +100,13 @@ class Best(Saved):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Compare the last line with the best one."""
         history = self.clock.history
-        if not self.epoch or history[-1]["val_top1"] > history[self.epoch - 1]["val_top1"]:
+        if not self.epoch or better(history[-1]).top1 > better(history[self.epoch - 1]).top1:
             self.epoch = len(history)
+
+    @property
+    def weights(self) -> str:
+        """Which of the best epoch's weights are better: `raw` or `ema`."""
+        return better(self.clock.history[self.epoch - 1]).weights
 
 
 class Waiting(Saved):

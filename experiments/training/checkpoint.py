@@ -5,6 +5,7 @@ every variable of the model (seed generators included, which Keras' own files le
 variable of the optimizer, and the callbacks' states by name.
 """
 
+import contextlib
 import json
 import pathlib
 import zipfile
@@ -28,10 +29,20 @@ class Checkpoint:
         """File with the model's variables after the given epoch, the best so far."""
         return self.folder / f"best-{epoch:04d}.npz"
 
-    def save(self, model: Any, callbacks: Sequence[Saved], epoch: int, best: int) -> None:
-        """Write the state after an epoch; a cut at any moment leaves the one before whole."""
+    def save(
+        self,
+        model: Any,
+        callbacks: Sequence[Saved],
+        epoch: int,
+        best: int,
+        kept: contextlib.AbstractContextManager | None = None,
+    ) -> None:
+        """Write the state after an epoch; a cut at any moment leaves the one before whole.
+
+        Within `kept`, the model has the weights that are kept where it is the best epoch.
+        """
         if best == epoch:
-            with atomic(self.best(epoch)) as part:
+            with kept or contextlib.nullcontext(), atomic(self.best(epoch)) as part:
                 np.savez(part, **_arrays("model", model.variables))
         states = {callback.name: callback.state() for callback in callbacks}
         with atomic(self.last) as part:

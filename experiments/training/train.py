@@ -11,9 +11,9 @@ from experiments.datasets import Dataset, Split
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Train
-from experiments.recipes.fitting import Optimizer
+from experiments.recipes.fitting import Ema
 from experiments.runs import Run, making, metrics
-from experiments.training import adversarial, callbacks, feed, schedules
+from experiments.training import adversarial, averages, callbacks, feed, optimizers, schedules
 from experiments.training.checkpoint import Checkpoint
 from experiments.training.part import seen
 from experiments.training.predict import BATCH, augmented_views, predict_probs
@@ -26,7 +26,7 @@ def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SIL
     Raises `ValueError` for an optimizer that cannot be made, before data is read, and for a
     teacher or adversarial images of other data.
     """
-    optimizer(row.optimizer)
+    optimizers.make(row.optimizer)
     data, teacher, extra = place.dataset(row.data, listener), None, None
     if row.distill:
         taught_by = Run(place.named(row, row.distill.teacher))
@@ -86,7 +86,6 @@ def _fit(
 ) -> list[dict]:
     """Train the model to the epoch that the row keeps; return the history."""
     targets = Labels() if teacher is None else Teacher(row.distill, teacher, model)
-    trainer = _compiled(row, model, targets)
     plan = feed.Plan(
         len(part.train),
         row.batch_size,
@@ -94,7 +93,11 @@ def _fit(
         extra=len(extra) if extra else 0,
         per_batch=row.adversarial.per_batch if extra else 0,
     )
-    clock = callbacks.Clock(plan.seen)
+    span = schedules.Span(plan.steps, row.epochs)
+    schedule = schedules.per_step(row.schedule, row.optimizer.learning_rate, span)
+    optimizer = optimizers.make(row.optimizer, schedule, row.average, span.total)
+    trainer = _compiled(row, model, targets, optimizer)
+    clock = callbacks.Clock(plan.seen, schedule and schedule.at)
     best = callbacks.Best(clock)
     stop = [callbacks.Stopping(row.early_stop, clock)] if row.early_stop else []
     seed = callbacks.TorchSeed(row.seed, clock)
@@ -103,25 +106,30 @@ def _fit(
     checkpoint.restore(trainer, saved)
 
     def keep() -> None:
-        checkpoint.save(trainer, saved, clock.epoch, best.epoch)
+        kept = averages.used(optimizer) if best.weights == "ema" else None
+        checkpoint.save(trainer, saved, clock.epoch, best.epoch, kept)
         made.write_history(clock.history)
 
     others = [callbacks.Finite(), callbacks.Tell(listener, clock, row.epochs, plan.steps)]
     if clock.epoch < row.epochs and not any(one.stopped for one in stop):
         images = part.train.join(extra) if extra else part.train
         policy = None if row.augment is None else augment.get(row.augment)
+        validation = feed.Validation(part.validation, BATCH)
+        first = [averages.Averages(validation)] if isinstance(row.average, Ema) else []
         trainer.fit(
             feed.batches(images, plan, policy, targets, epoch=clock.epoch),
             steps_per_epoch=plan.steps,
             initial_epoch=clock.epoch,
             epochs=row.epochs,
-            validation_data=feed.Validation(part.validation, BATCH),
-            callbacks=[*saved, *others, callbacks.Keep(keep)],
+            validation_data=validation,
+            callbacks=[*first, *saved, *others, callbacks.Keep(keep)],
             shuffle=False,
             verbose=0,
         )
     if row.keep == "best":
         checkpoint.restore_best(trainer, best.epoch)
+    else:
+        averages.use(optimizer)
     return clock.history
 
 
@@ -138,15 +146,6 @@ def build(row: Train, data: Dataset) -> keras.Model:
         keras.config.set_dtype_policy("float32")
 
 
-def optimizer(spec: Optimizer) -> keras.optimizers.Optimizer:
-    """Make a fresh Keras optimizer from its name and arguments."""
-    arguments = spec.model_dump(exclude={"name"})
-    try:
-        return keras.optimizers.get({"class_name": spec.name, "config": arguments})
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"optimizer {spec.name} with {arguments}: {error}") from None
-
-
 def cost(model: keras.Model) -> dict:
     """Return what a model costs: parameters, those that are trained, multiply-adds of an image."""
     parameters, macs = zoo.profile(model)
@@ -154,14 +153,16 @@ def cost(model: keras.Model) -> dict:
     return {"parameters": parameters, "trainable": trainable, "macs": macs}
 
 
-def _compiled(row: Train, model: keras.Model, targets: Labels) -> keras.Model:
+def _compiled(
+    row: Train, model: keras.Model, targets: Labels, optimizer: keras.optimizers.Optimizer
+) -> keras.Model:
     """Return the model up to its logits, compiled, its optimizer built."""
     trainer = keras.Model(model.input, model.get_layer("logits").output, name="trainer")
     trainer.compile(
-        optimizer=optimizer(row.optimizer),
+        optimizer=optimizer,
         loss=targets.loss(),
         metrics=targets.metrics(model.output.shape[-1]),
         jit_compile=row.jit,
     )
-    trainer.optimizer.build(trainer.trainable_variables)
+    optimizers.build(optimizer, trainer)
     return trainer
