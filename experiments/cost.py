@@ -43,8 +43,12 @@ class Work(NamedTuple):
 
 
 def of_training(row: Train, rows: Mapping[str, Row], size: Size) -> Work:
-    """Every image of its share, every epoch; a teacher's passes are left out."""
-    return Work(_images(row.share, size), row.epochs, macs(row.model, size))
+    """Every image of its share, every epoch or `max_steps`; a teacher's passes are left out."""
+    images, epochs = _images(row.share, size), row.epochs
+    if row.max_steps:
+        fresh = row.batch_size - (row.adversarial.per_batch if row.adversarial else 0)
+        epochs = min(epochs, row.max_steps * fresh / images)
+    return Work(images, epochs, macs(row.model, size))
 
 
 def of_stack(row: Stack, rows: Mapping[str, Row], size: Size) -> Work:
@@ -109,7 +113,7 @@ class Rate:
         found = run.environment
         same = found.get("backend") == chosen and found.get("cores") == os.cpu_count()
         if same and run.kind.network and run.metrics.get("seconds"):
-            images = run.dataset["train"] * run.metrics["epochs"]
+            images = run.metrics.get("images") or run.dataset["train"] * run.metrics["epochs"]
             rate = images * run.metrics["macs"] / run.metrics["seconds"]
             self.by_network.setdefault(run.metrics["model"], []).append(rate)
 
@@ -123,7 +127,8 @@ class Rate:
         if not self.runs:
             return None
         every = [rate for rates in self.by_network.values() for rate in rates]
-        return work.total / statistics.median(self.by_network.get(row.model_name, every)) / 3600
+        hours = work.total / statistics.median(self.by_network.get(row.model_name, every)) / 3600
+        return min(hours, getattr(row, "max_hours", None) or hours)
 
 
 def _images(share: Share, size: Size) -> int:

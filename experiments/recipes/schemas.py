@@ -6,7 +6,7 @@ import pydantic
 
 import augment
 import zoo
-from experiments.recipes._part import Part, Positive, Seed, close_to
+from experiments.recipes._part import Part, Positive, Rate, Seed, close_to
 from experiments.recipes.attack import Attack
 from experiments.recipes.expect import Expect
 from experiments.recipes.fitting import (
@@ -94,12 +94,21 @@ class Train(_Fitted):
     """One network trained on one data set. `model` is a name of the zoo and its overrides.
 
     `freeze: body` trains the classifier alone, on the features of pretrained weights.
+
+    Training ends after `epochs`, or within one of them: after exactly `max_steps` batches, or with
+    the first batch after `max_hours` of training and validation, whichever comes first; counted
+    over all parts of a run that was cut off. The last epoch, shortened, is validated like any
+    other. Hours depend on the machine and on what else it does: a run that they end cannot be
+    repeated bit for bit, and the schedule of its rate, which knows of `max_steps`, does not know
+    of them.
     """
 
     kind: Literal["train"] = "train"
     share: Share = Share()
     model: dict[str, Any]
     freeze: Literal["body", "none"] = "none"
+    max_steps: Positive | None = None
+    max_hours: Rate | None = None
     early_stop: Stop | None = None
     schedule: Schedule = Constant()
     average: Average | None = None

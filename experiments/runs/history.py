@@ -1,7 +1,9 @@
 """history.csv: one line an epoch, from 1; accuracies in percent, times in seconds.
 
-Columns are loss, top1, top3, top5, the same of validation (val_), lr, seconds, images_per_second;
-where weights are averaged, val_loss_ema and val_top1_ema are those of the averaged ones.
+Columns are loss, top1, top3, top5, the same of validation (val_), lr, images (training images seen
+since the start, repeated ones included), seconds, images_per_second; where weights are averaged,
+val_loss_ema and val_top1_ema are those of the averaged ones. Runs of earlier versions have no
+images.
 """
 
 import csv

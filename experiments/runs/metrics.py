@@ -1,7 +1,9 @@
 """metrics.json: what ran, what it scored and what it cost; one builder for every kind of row.
 
-Accuracies are percent, times seconds. What a kind has besides is added to it: `members` of an
-ensemble, the adversarial accuracies of experts.
+Accuracies are percent, times seconds. `seconds` is the time of the epochs, `wall_seconds` all that
+a training took, from the first image read to the final evaluation. What a kind has besides is added
+to it: `members` of an ensemble, the adversarial accuracies of experts, of a training `ended_by`:
+epochs, max_steps, max_hours or early_stop (epochs where others would have ended it at once).
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,6 +76,7 @@ def _fitted(row: Row, history: Sequence[Mapping[str, float]]) -> dict:
         "keep": row.keep,
         "last_top1": last.get("val_top1_ema", last["val_top1"]),
         **({"weights": weights} | both if "val_top1_ema" in kept else {}),
+        **({"images": last["images"]} if "images" in last else {}),
         "seconds": sum(seconds) + sum(line.get("members_seconds", 0) for line in history),
         "seconds_per_epoch": float(np.median(seconds)),
         "images_per_second": float(np.median([line["images_per_second"] for line in history])),

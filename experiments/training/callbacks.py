@@ -29,18 +29,47 @@ class Saved(keras.callbacks.Callback):
             setattr(self, key, value)
 
 
+class Stopwatch(Saved):
+    """The seconds since it was made, those of earlier parts of the run added.
+
+    A part that was cut off counts up to its last saved epoch; what came after that is done again.
+    """
+
+    name = "wall"
+
+    def __init__(self):
+        super().__init__()
+        self.earlier, self._began = 0.0, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """What it shows now."""
+        return self.earlier + time.perf_counter() - self._began
+
+    def state(self) -> dict[str, Any]:
+        """Return what the next part begins with."""
+        return {"earlier": self.seconds}
+
+
 class Clock(Saved):
-    """Keeps the history: scores in percent, the rate, seconds and images per second.
+    """Keeps the history: scores in percent, the rate, images seen, seconds, images per second.
 
     It is the first callback: the others read its last line, and the rate is the epoch's own.
+    `images` are those of a whole epoch, `seen(steps)` those of its first steps.
     """
 
     name = "clock"
 
-    def __init__(self, images: int, rate: Callable[[int], float] | None = None):
+    def __init__(
+        self,
+        images: int,
+        seen: Callable[[int], int] | None = None,
+        rate: Callable[[int], float] | None = None,
+    ):
         """`rate` tells that of a step where it goes by the step; else it is the optimizer's own."""
         super().__init__()
-        self.images, self.rate = images, rate
+        self.seen, self.rate = seen or (lambda steps: images), rate
+        self.steps = 0  # of finished epochs
         self.history: list[Line] = []
 
     @property
@@ -54,12 +83,20 @@ class Clock(Saved):
         return self.history[-1]
 
     def state(self) -> dict[str, Any]:
-        """Return the history."""
-        return {"history": self.history}
+        """Return the history and how many steps it took."""
+        return {"history": self.history, "steps": self.steps}
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the epoch's clock."""
-        self._began = time.perf_counter()
+        self._began, self._step = time.perf_counter(), 0
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Count a step."""
+        self._step = batch + 1
+
+    def images(self) -> int:
+        """Return the training images seen so far, repeated ones included."""
+        return (self.line["images"] if self.history else 0) + self.seen(self._step)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Stop the training part of the clock: Keras has waited for the last step by now."""
@@ -71,9 +108,11 @@ class Clock(Saved):
             key: float(value) * (100 if "top" in key else 1) for key, value in logs.items()
         }
         line["lr"] = self._last_rate(self.model.optimizer)
+        line["images"] = self.images()
         line["seconds"] = time.perf_counter() - self._began
-        line["images_per_second"] = self.images / self._trained
+        line["images_per_second"] = self.seen(self._step) / self._trained
         self.history.append(line)
+        self.steps, self._step = self.steps + self._step, 0
 
     def _last_rate(self, optimizer: keras.optimizers.Optimizer) -> float:
         if self.rate is None:
@@ -154,7 +193,8 @@ class Stopping(Waiting):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Stop where it was waited long enough."""
         self.stopped = self.exhausted()
-        self.model.stop_training = self.stopped
+        if self.stopped:  # another callback may have ended training already
+            self.model.stop_training = True
 
 
 class TorchSeed(Saved):

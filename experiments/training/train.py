@@ -14,6 +14,7 @@ from experiments.recipes import Train
 from experiments.recipes.fitting import Ema
 from experiments.runs import Run, making, metrics
 from experiments.training import adversarial, averages, callbacks, feed, optimizers, schedules
+from experiments.training.budget import Budget
 from experiments.training.checkpoint import Checkpoint
 from experiments.training.part import seen
 from experiments.training.predict import BATCH, augmented_views, predict_probs
@@ -26,6 +27,7 @@ def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SIL
     Raises `ValueError` for an optimizer that cannot be made, before data is read, and for a
     teacher or adversarial images of other data.
     """
+    wall = callbacks.Stopwatch()
     optimizers.make(row.optimizer)
     data, teacher, extra = place.dataset(row.data, listener), None, None
     if row.distill:
@@ -34,7 +36,7 @@ def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SIL
         teacher = zoo.load(taught_by.model_file)
     if row.adversarial:
         extra = adversarial.read(row.adversarial.folder, data, row.adversarial.classes)
-    return train(row, folder, data, teacher=teacher, extra=extra, listener=listener)
+    return train(row, folder, data, teacher=teacher, extra=extra, listener=listener, wall=wall)
 
 
 def train(
@@ -45,13 +47,17 @@ def train(
     teacher: keras.Model | None = None,
     extra: Split | None = None,
     listener: Listener = SILENT,
+    wall: callbacks.Stopwatch | None = None,
 ) -> dict:
     """Train a row on a data set and return its metrics (accuracies in percent).
 
     When the folder holds an unfinished run of the same row, training goes on from its last whole
     epoch and ends with the weights and the history that an unbroken run would have had. A finished
     run is not repeated. `teacher` is the model of `row.distill`, `extra` the images of
-    `row.adversarial`.
+    `row.adversarial`. `wall` has run since the work on the row began (default: since now): its
+    last reading is `wall_seconds`, which is everything from the first image read to the final
+    evaluation, all parts of a run that was cut off added up; a cut part loses at most what came
+    after its last saved epoch.
     Raises `ValueError` for a folder in use or begun with another recipe, before any work, and for
     a loss that is no number any more.
     """
@@ -61,18 +67,20 @@ def train(
     ):
         if (field is None) != (given is None):
             raise ValueError(f"{row.recipe} and {name}= do not go together: give both or neither")
+    wall = wall or callbacks.Stopwatch()
     policy = None if row.augment is None else augment.get(row.augment)
     part = seen(data, row.share)
     with making(folder, row, part) as made:
         if made.finished:
             return made.metrics
         model = build(row, part)
-        history = _fit(row, made, model, part, teacher, extra, listener)
+        history, ended_by = _fit(row, made, model, part, teacher, extra, listener, wall)
         made.write_history(history)  # a cut may have come between the last state and its line
         made.write_model(model)
         views = policy and augmented_views(part.train.images, policy, row.seed)
         scores = made.write_outputs(part, predict_probs(model, part.validation.images), views)
-        return made.finish(metrics.build(row, made.dataset, scores, cost(model), history=history))
+        paid = {**cost(model), "ended_by": ended_by, "wall_seconds": wall.seconds}
+        return made.finish(metrics.build(row, made.dataset, scores, paid, history=history))
 
 
 def _fit(
@@ -83,8 +91,9 @@ def _fit(
     teacher: keras.Model | None,
     extra: Split | None,
     listener: Listener,
-) -> list[dict]:
-    """Train the model to the epoch that the row keeps; return the history."""
+    wall: callbacks.Stopwatch,
+) -> tuple[list[dict], str]:
+    """Train the model to the epoch that the row keeps; return the history and what ended it."""
     targets = Labels() if teacher is None else Teacher(row.distill, teacher, model)
     plan = feed.Plan(
         len(part.train),
@@ -93,15 +102,15 @@ def _fit(
         extra=len(extra) if extra else 0,
         per_batch=row.adversarial.per_batch if extra else 0,
     )
-    span = schedules.Span(plan.steps, row.epochs)
+    span = schedules.Span(plan.steps, row.epochs, row.max_steps)
     schedule = schedules.per_step(row.schedule, row.optimizer.learning_rate, span)
     optimizer = optimizers.make(row.optimizer, schedule, row.average, span.total)
     trainer = _compiled(row, model, targets, optimizer)
-    clock = callbacks.Clock(plan.seen, schedule and schedule.at)
+    clock = callbacks.Clock(plan.seen, plan.seen_in, schedule and schedule.at)
     best = callbacks.Best(clock)
     stop = [callbacks.Stopping(row.early_stop, clock)] if row.early_stop else []
-    seed = callbacks.TorchSeed(row.seed, clock)
-    saved = [clock, best, *schedules.callbacks(row.schedule, clock), *stop, seed]
+    seed, budget = callbacks.TorchSeed(row.seed, clock), Budget(row, clock)
+    saved = [clock, best, *schedules.callbacks(row.schedule, clock), *stop, seed, budget, wall]
     checkpoint = Checkpoint(made.state)
     checkpoint.restore(trainer, saved)
 
@@ -110,8 +119,11 @@ def _fit(
         checkpoint.save(trainer, saved, clock.epoch, best.epoch, kept)
         made.write_history(clock.history)
 
-    others = [callbacks.Finite(), callbacks.Tell(listener, clock, row.epochs, plan.steps)]
-    if clock.epoch < row.epochs and not any(one.stopped for one in stop):
+    total = feed.total_steps(row, plan)
+    epochs = -(-total // plan.steps)
+    others = [callbacks.Finite(), callbacks.Tell(listener, clock, epochs, plan.steps)]
+    over = budget.ended or any(one.stopped for one in stop)
+    if clock.steps < total and not over:
         images = part.train.join(extra) if extra else part.train
         policy = None if row.augment is None else augment.get(row.augment)
         validation = feed.Validation(part.validation, BATCH)
@@ -120,7 +132,7 @@ def _fit(
             feed.batches(images, plan, policy, targets, epoch=clock.epoch),
             steps_per_epoch=plan.steps,
             initial_epoch=clock.epoch,
-            epochs=row.epochs,
+            epochs=epochs,
             validation_data=validation,
             callbacks=[*first, *saved, *others, callbacks.Keep(keep)],
             shuffle=False,
@@ -130,7 +142,8 @@ def _fit(
         checkpoint.restore_best(trainer, best.epoch)
     else:
         averages.use(optimizer)
-    return clock.history
+    whole = clock.steps == row.epochs * plan.steps
+    return clock.history, "epochs" if whole else budget.ended or "early_stop"
 
 
 def build(row: Train, data: Dataset) -> keras.Model:

@@ -28,7 +28,7 @@ TINY = {
     "epochs": 3,
     "optimizer": {"name": "adam", "learning_rate": 0.01},
 }
-CLOCKS = ("seconds", "images_per_second", "seconds_per_epoch", "date")
+CLOCKS = ("seconds", "images_per_second", "seconds_per_epoch", "wall_seconds", "date")
 
 
 class Cut(Exception):
