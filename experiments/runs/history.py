@@ -1,12 +1,14 @@
 """history.csv: one line an epoch, from 1; accuracies in percent, times in seconds.
 
-Columns are loss, top1, top3, top5, the same of validation (val_), lr, seconds, images_per_second.
+Columns are loss, top1, top3, top5, the same of validation (val_), lr, seconds, images_per_second;
+and size, the side of all images in pixels, where that changes.
 """
 
 import csv
 import io
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -42,3 +44,15 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
         except ValueError as error:
             raise ValueError(f"line {number + 2}: {error}") from error
     return dict(zip(header, values.T, strict=True))
+
+
+def best(columns: Mapping[str, Sequence[float]]) -> int:
+    """Return the place of the best epoch on validation images, the first of equals.
+
+    Where the size of images changes, only epochs of the last size are compared.
+    """
+    top1 = np.nan_to_num(np.asarray(columns["val_top1"], float), nan=-1)
+    if "size" in columns:
+        size = np.asarray(columns["size"])
+        top1 = np.where(size == size[-1], top1, -1)
+    return int(np.argmax(top1))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.recipes.schemas import Row
+from experiments.runs import history as epochs
 from experiments.runs.environment import environment
 
 REQUIRED = ("recipe", "kind", "model", "dataset", "n", "top1", "loss", "parameters")
@@ -62,7 +63,8 @@ def _fitted(row: Row, history: Sequence[Mapping[str, float]]) -> dict:
     accuracy stands beside it, which chose nothing.
     """
     seconds = [line["seconds"] for line in history]
-    best = max(history, key=lambda line: line["val_top1"])
+    columns = {key: [line[key] for line in history] for key in history[0]}
+    best = history[epochs.best(columns)]
     return {
         "train_top1": best["top1"],
         "epochs": len(history),

@@ -32,13 +32,14 @@ class Clock(Saved):
     """Keeps the history: scores in percent, the rate, seconds and images per second.
 
     It is the first callback: the others read its last line, and the rate is the epoch's own.
+    `size` is the side of the images, where that changes.
     """
 
     name = "clock"
 
-    def __init__(self, images: int):
+    def __init__(self, images: int, size: int | None = None):
         super().__init__()
-        self.images = images
+        self.images, self.size = images, size
         self.history: list[Line] = []
 
     @property
@@ -71,17 +72,22 @@ class Clock(Saved):
         line["lr"] = float(np.asarray(self.model.optimizer.learning_rate.numpy()))
         line["seconds"] = time.perf_counter() - self._began
         line["images_per_second"] = self.images / self._trained
+        if self.size is not None:
+            line["size"] = self.size
         self.history.append(line)
 
 
 class Best(Saved):
-    """Knows the best epoch by the accuracy of validation images, the first of equals."""
+    """Knows the best epoch by the accuracy of validation images, the first of equals.
+
+    Of images whose side changes it is one of those with the side `size`; 0 before there is one.
+    """
 
     name = "best"
 
-    def __init__(self, clock: Clock):
+    def __init__(self, clock: Clock, size: int | None = None):
         super().__init__()
-        self.clock, self.epoch = clock, 0
+        self.clock, self.size, self.epoch = clock, size, 0
 
     def state(self) -> dict[str, Any]:
         """Return the number of the epoch."""
@@ -90,6 +96,8 @@ class Best(Saved):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Compare the last line with the best one."""
         history = self.clock.history
+        if self.size not in (None, history[-1]["size"]):
+            return
         if not self.epoch or history[-1]["val_top1"] > history[self.epoch - 1]["val_top1"]:
             self.epoch = len(history)
 

@@ -1,6 +1,8 @@
 """Train one row of a recipe into a run folder; begun again, it goes on where it was cut off."""
 
+import itertools
 import pathlib
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -13,10 +15,10 @@ from experiments.place import Place
 from experiments.recipes import Train
 from experiments.recipes.fitting import Optimizer
 from experiments.runs import Run, making, metrics
-from experiments.training import adversarial, callbacks, feed, schedules
+from experiments.training import adversarial, callbacks, feed, phases, schedules
 from experiments.training.checkpoint import Checkpoint
-from experiments.training.part import seen
 from experiments.training.predict import BATCH, augmented_views, predict_probs
+from experiments.training.refresh import normalizations, refresh
 from experiments.training.targets import Labels, Teacher
 
 
@@ -24,17 +26,18 @@ def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SIL
     """Train a row where its data, its teacher and its adversarial images lie; return its metrics.
 
     Raises `ValueError` for an optimizer that cannot be made, before data is read, and for a
-    teacher or adversarial images of other data.
+    teacher, adversarial images or sizes of other data.
     """
     optimizer(row.optimizer)
     data, teacher, extra = place.dataset(row.data, listener), None, None
+    copies = phases.load(row, data, place, listener)
     if row.distill:
         taught_by = Run(place.named(row, row.distill.teacher))
         taught_by.check_data(data)
         teacher = zoo.load(taught_by.model_file)
     if row.adversarial:
         extra = adversarial.read(row.adversarial.folder, data, row.adversarial.classes)
-    return train(row, folder, data, teacher=teacher, extra=extra, listener=listener)
+    return train(row, folder, data, copies=copies, teacher=teacher, extra=extra, listener=listener)
 
 
 def train(
@@ -42,6 +45,7 @@ def train(
     folder: pathlib.Path,
     data: Dataset,
     *,
+    copies: Mapping[int, Dataset] | None = None,
     teacher: keras.Model | None = None,
     extra: Split | None = None,
     listener: Listener = SILENT,
@@ -50,8 +54,8 @@ def train(
 
     When the folder holds an unfinished run of the same row, training goes on from its last whole
     epoch and ends with the weights and the history that an unbroken run would have had. A finished
-    run is not repeated. `teacher` is the model of `row.distill`, `extra` the images of
-    `row.adversarial`.
+    run is not repeated. `copies` are the same images at the sizes of `row.sizes`, `teacher` is the
+    model of `row.distill`, `extra` the images of `row.adversarial`.
     Raises `ValueError` for a folder in use or begun with another recipe, before any work, and for
     a loss that is no number any more.
     """
@@ -62,12 +66,14 @@ def train(
         if (field is None) != (given is None):
             raise ValueError(f"{row.recipe} and {name}= do not go together: give both or neither")
     policy = None if row.augment is None else augment.get(row.augment)
-    part = seen(data, row.share)
+    parts = phases.of(row, data, copies or {})
+    part = parts[-1].data
     with making(folder, row, part) as made:
         if made.finished:
             return made.metrics
-        model = build(row, part)
-        history = _fit(row, made, model, part, teacher, extra, listener)
+        for phase in parts:
+            model = build(row, phase.data)
+            history = _fit(row, made, model, phase, teacher, extra, listener)
         made.write_history(history)  # a cut may have come between the last state and its line
         made.write_model(model)
         views = policy and augmented_views(part.train.images, policy, row.seed)
@@ -79,12 +85,16 @@ def _fit(
     row: Train,
     made: Run,
     model: keras.Model,
-    part: Dataset,
+    phase: phases.Phase,
     teacher: keras.Model | None,
     extra: Split | None,
     listener: Listener,
 ) -> list[dict]:
-    """Train the model to the epoch that the row keeps; return the history."""
+    """Train the model to the end of a phase, of the last one to what the row keeps.
+
+    Returns the history.
+    """
+    part = phase.data
     targets = Labels() if teacher is None else Teacher(row.distill, teacher, model)
     trainer = _compiled(row, model, targets)
     plan = feed.Plan(
@@ -94,11 +104,13 @@ def _fit(
         extra=len(extra) if extra else 0,
         per_batch=row.adversarial.per_batch if extra else 0,
     )
-    clock = callbacks.Clock(plan.seen)
-    best = callbacks.Best(clock)
+    clock = callbacks.Clock(plan.seen, phase.size)
+    best = callbacks.Best(clock, row.last_size)
     stop = [callbacks.Stopping(row.early_stop, clock)] if row.early_stop else []
     seed = callbacks.TorchSeed(row.seed, clock)
     saved = [clock, best, *schedules.callbacks(row.schedule, clock), *stop, seed]
+    if row.refresh:
+        normalizations(model)
     checkpoint = Checkpoint(made.state)
     checkpoint.restore(trainer, saved)
 
@@ -107,21 +119,24 @@ def _fit(
         made.write_history(clock.history)
 
     others = [callbacks.Finite(), callbacks.Tell(listener, clock, row.epochs, plan.steps)]
-    if clock.epoch < row.epochs and not any(one.stopped for one in stop):
-        images = part.train.join(extra) if extra else part.train
-        policy = None if row.augment is None else augment.get(row.augment)
+    images = part.train.join(extra) if extra else part.train
+    policy = None if row.augment is None else augment.get(row.augment)
+    if clock.epoch < phase.end and not any(one.stopped for one in stop):
         trainer.fit(
             feed.batches(images, plan, policy, targets, epoch=clock.epoch),
             steps_per_epoch=plan.steps,
             initial_epoch=clock.epoch,
-            epochs=row.epochs,
+            epochs=phase.end,
             validation_data=feed.Validation(part.validation, BATCH),
             callbacks=[*saved, *others, callbacks.Keep(keep)],
             shuffle=False,
             verbose=0,
         )
-    if row.keep == "best":
+    if phase.last and row.keep == "best":
         checkpoint.restore_best(trainer, best.epoch)
+    if phase.last and row.refresh:
+        last = feed.batches(images, plan, policy, targets, epoch=clock.epoch - 1)
+        refresh(trainer, itertools.islice(last, row.refresh), row.seed)
     return clock.history
 
 
@@ -130,7 +145,8 @@ def build(row: Train, data: Dataset) -> keras.Model:
     keras.utils.set_random_seed(row.seed)
     keras.config.set_dtype_policy(row.precision)
     try:
-        model = zoo.build(**row.model, input_shape=data.image_shape, classes=len(data.class_names))
+        options = phases.network(row, data.image_shape)
+        model = zoo.build(**options, classes=len(data.class_names))
         return zoo.freeze(model) if row.freeze == "body" else model
     finally:
         keras.config.set_dtype_policy("float32")
