@@ -96,7 +96,7 @@ class Best(Saved):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Compare the last line with the best one."""
         history = self.clock.history
-        if self.size not in (None, history[-1]["size"]):
+        if self.size not in (None, history[-1].get("size")):
             return
         if not self.epoch or history[-1]["val_top1"] > history[self.epoch - 1]["val_top1"]:
             self.epoch = len(history)
