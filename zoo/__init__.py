@@ -30,6 +30,7 @@ __all__ = [
     "load_state_dict",
     "profile",
     "reset_classifier",
+    "resizable",
 ]
 
 
@@ -44,6 +45,21 @@ def check(name: str, **options) -> None:
     Weights are looked for, by name or path, but neither downloaded nor read.
     """
     _check.plan(name, **options)
+
+
+def resizable(name: str, **options) -> dict:
+    """Return options of `build` that give one network, weight for weight, for images of every size.
+
+    They name the stem that "auto" chooses for `input_shape`, which may then be changed. Raises
+    ValueError as `check` does, and for a network whose weights fit images of one size alone.
+    """
+    spec = _check.plan(name, **options).spec
+    if not spec.any_size:
+        raise ValueError(
+            f"{name} flattens its last map, so its weights fit images of one size alone: choose a "
+            "network that averages it, such as resnet18."
+        )
+    return {"name": name, **options} | ({"stem": spec.stem} if spec.stem else {})
 
 
 def build(

@@ -19,6 +19,7 @@ from experiments.recipes.fitting import (
     Stop,
 )
 from experiments.recipes.images import Images, Share
+from experiments.recipes.sizes import Resized
 from stacking.vote import RULES
 
 # Fields of a network that follow from the data and from what reads its outputs.
@@ -90,10 +91,11 @@ class _Fitted(Row):
     keep: Literal["best", "last"] = "best"
 
 
-class Train(_Fitted):
+class Train(Resized, _Fitted):
     """One network trained on one data set. `model` is a name of the zoo and its overrides.
 
-    `freeze: body` trains the classifier alone, on the features of pretrained weights.
+    `freeze: body` trains the classifier alone, on the features of pretrained weights. What is said
+    of sizes, `Resized` explains.
 
     Training ends after `epochs`, or within one of them: after exactly `max_steps` batches, or with
     the first batch after `max_hours` of training and validation, whichever comes first; counted
@@ -148,6 +150,11 @@ class Train(_Fitted):
             raise ValueError(
                 "freeze: body trains the classifier on features of pretrained weights, and "
                 "model.weights is not given: random features would stay random"
+            )
+        if self.freeze == "body" and self.refresh:
+            raise ValueError(
+                f"refresh: {self.refresh} makes statistics anew that freeze: body keeps: leave one "
+                "out"
             )
         return self
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from experiments.recipes.schemas import Row
+from experiments.runs import history as epochs
 from experiments.runs.environment import environment
-from experiments.runs.history import better
 
 REQUIRED = ("recipe", "kind", "model", "dataset", "n", "top1", "loss", "parameters")
 # What an ensemble's metrics keep of each member.
@@ -66,8 +66,9 @@ def _fitted(row: Row, history: Sequence[Mapping[str, float]]) -> dict:
     ones', and both accuracies of the epoch that was kept are told.
     """
     seconds = [line["seconds"] for line in history]
-    best, last = max(history, key=lambda line: better(line).top1), history[-1]
-    kept, weights = (best, better(best).weights) if row.keep == "best" else (last, "ema")
+    columns = {key: [line[key] for line in history] for key in history[0]}
+    best, last = history[epochs.best(columns)], history[-1]
+    kept, weights = (best, epochs.better(best).weights) if row.keep == "best" else (last, "ema")
     both = {"raw_top1": kept["val_top1"], "ema_top1": kept.get("val_top1_ema")}
     return {
         "train_top1": best["top1"],

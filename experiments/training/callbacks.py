@@ -55,7 +55,8 @@ class Clock(Saved):
     """Keeps the history: scores in percent, the rate, images seen, seconds, images per second.
 
     It is the first callback: the others read its last line, and the rate is the epoch's own.
-    `images` are those of a whole epoch, `seen(steps)` those of its first steps.
+    `images` are those of a whole epoch, `seen(steps)` those of its first steps, `size` is their
+    side, where that changes.
     """
 
     name = "clock"
@@ -65,10 +66,11 @@ class Clock(Saved):
         images: int,
         seen: Callable[[int], int] | None = None,
         rate: Callable[[int], float] | None = None,
+        size: int | None = None,
     ):
         """`rate` tells that of a step where it goes by the step; else it is the optimizer's own."""
         super().__init__()
-        self.seen, self.rate = seen or (lambda steps: images), rate
+        self.seen, self.rate, self.size = seen or (lambda steps: images), rate, size
         self.steps = 0  # of finished epochs
         self.history: list[Line] = []
 
@@ -111,6 +113,8 @@ class Clock(Saved):
         line["images"] = self.images()
         line["seconds"] = time.perf_counter() - self._began
         line["images_per_second"] = self.seen(self._step) / self._trained
+        if self.size is not None:
+            line["size"] = self.size
         self.history.append(line)
         self.steps, self._step = self.steps + self._step, 0
 
@@ -123,14 +127,15 @@ class Clock(Saved):
 class Best(Saved):
     """Knows the best epoch by the accuracy of validation images, the first of equals.
 
-    Where there are averaged weights, the better of an epoch's two sets counts.
+    Where there are averaged weights, the better of an epoch's two sets counts. Of images whose side
+    changes it is one of those with the side `size`; 0 before there is one.
     """
 
     name = "best"
 
-    def __init__(self, clock: Clock):
+    def __init__(self, clock: Clock, size: int | None = None):
         super().__init__()
-        self.clock, self.epoch = clock, 0
+        self.clock, self.size, self.epoch = clock, size, 0
 
     def state(self) -> dict[str, Any]:
         """Return the number of the epoch."""
@@ -139,13 +144,15 @@ class Best(Saved):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Compare the last line with the best one."""
         history = self.clock.history
+        if self.size not in (None, history[-1].get("size")):
+            return
         if not self.epoch or better(history[-1]).top1 > better(history[self.epoch - 1]).top1:
             self.epoch = len(history)
 
     @property
     def weights(self) -> str:
         """Which of the best epoch's weights are better: `raw` or `ema`."""
-        return better(self.clock.history[self.epoch - 1]).weights
+        return better(self.clock.history[self.epoch - 1]).weights if self.epoch else "raw"
 
 
 class Waiting(Saved):

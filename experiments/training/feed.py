@@ -6,7 +6,6 @@ TensorFlow under a seed it repeats one permutation in every epoch, and no backen
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Iterator
 
 import keras
@@ -14,7 +13,6 @@ import numpy as np
 
 import augment
 from experiments.datasets import Split
-from experiments.recipes import Train
 from experiments.training.targets import Labels
 
 # Share of the device's memory that the whole data set may take.
@@ -81,14 +79,6 @@ class Plan:
         rounds = (divmod(place, self.extra) for place in places)
         picked = [order(self.seed, number, self.extra, 1)[place] for number, place in rounds]
         return self.images + np.array(picked)
-
-
-def total_steps(row: Train, plan: Plan) -> int:
-    """Return the steps of a row's training at most: all epochs, or `max_steps`.
-
-    A row may end before: by `max_hours` or early stopping, which nobody knows beforehand.
-    """
-    return min(row.epochs * plan.steps, row.max_steps or math.inf)
 
 
 def batches(
