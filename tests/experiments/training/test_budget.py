@@ -85,12 +85,6 @@ def test_a_last_batch_that_holds_what_is_left_counts_as_what_it_holds():
     assert sum(map(len, mixed.epoch(0))) == mixed.seen == 42
 
 
-@pytest.mark.parametrize(("max_steps", "total"), [(None, 15), (14, 14), (99, 15)])
-def test_the_steps_of_a_row_are_those_of_its_epochs_or_its_own(max_steps, total, parse):
-    plan = feed.Plan(images=70, batch_size=16, seed=0)
-    assert feed.total_steps(parse(max_steps=max_steps), plan) == total
-
-
 # Hours ----------------------------------------------------------------------------------------
 
 
