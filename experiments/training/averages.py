@@ -53,7 +53,7 @@ class Beside(_Averaging):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self._statistics, self._of_statistics = [], []
+        self._statistics, self._of_statistics = [], list
 
     def _changed(self) -> Pairs:
         pairs = zip(self._averages, self._trainable_variables, strict=True)
@@ -66,20 +66,21 @@ class Beside(_Averaging):
     def add_statistics(self, model: keras.Model) -> None:
         """Make averages of a model's moving statistics too."""
         found = [v for v in model.non_trainable_variables if v.name in STATISTICS]
-        self._of_statistics, self._statistics = found, self._beginning_as(found)
+        self._statistics = self._beginning_as(found)
+        self._of_statistics = lambda: found  # a list would make them the optimizer's own variables
 
     def average_statistics(self, since: int) -> None:
         """Average the statistics as they are now, by the decay of all steps from `since` on."""
         every = self.average.every
         times = np.arange(since // every, _done(self) // every) + 1.0
         share = np.float32(1 - np.prod(self._decay(times, np)))
-        for average, variable in zip(self._statistics, self._of_statistics, strict=True):
+        for average, variable in zip(self._statistics, self._of_statistics(), strict=True):
             old, now = (ops.convert_to_numpy(one.value) for one in (average, variable))
             average.assign(old + share * (now - old))
 
     def pairs(self) -> list[tuple[keras.Variable, keras.Variable]]:
         """Return the model's variables and their averages."""
-        variables = [*self._trainable_variables, *self._of_statistics]
+        variables = [*self._trainable_variables, *self._of_statistics()]
         return list(zip(variables, [*self._averages, *self._statistics], strict=True))
 
 
