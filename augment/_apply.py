@@ -69,7 +69,7 @@ def _apply(images, drawn: dict, policy: Policy, center=None):
     columns = [np.asarray(values, "float32").reshape(n, -1) for values in drawn.values()]
     packed = np.concatenate(columns, axis=1)
     layout = tuple((name, part.shape[1]) for name, part in zip(drawn, columns, strict=True))
-    how = _warp.sampling(policy, center)
+    how = _warp.exact(drawn, _warp.sampling(policy, center))
     size = n
     if _warp.is_compiled():
         dtype = keras.backend.standardize_dtype(images.dtype)

@@ -41,11 +41,15 @@ COLUMNS = {
     "erasing": Columns(1056, 16),  # decision, area, ratio, row, column, values of the channels
     "perspective": Columns(1072, 16),  # decision, two numbers of each corner
     "resized_crop": Columns(1088, 16),  # area, ratio, row, column
+    "alternating_flip": Columns(1104),  # even or odd epochs
+    "cutout": Columns(1105, 15),  # row, column
+    "mix": Columns(1120, 16),  # decision, which, share, row, column; see augment.mix
 }
 
-LATER, END = 1024, 1104  # columns that `augment.Augment` draws apart from those before them
+LATER, END = 1024, 1136  # columns that `augment.Augment` draws apart from those before them
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd
+_ALL_EPOCHS = -1  # stands in the place of the epoch where a draw is for all of them
 
 
 def draw(policy, *, seed: int, epoch: int, indices, shape) -> dict[str, np.ndarray]:
@@ -69,7 +73,17 @@ def draw(policy, *, seed: int, epoch: int, indices, shape) -> dict[str, np.ndarr
     if len(shape) != 3:
         raise ValueError(f"shape must be (height, width, channels), got {shape}")
     found = plan(policy, shape)
-    return parameters(found, uniforms(seed, epoch, indices, found.columns))
+    drawn = parameters(found, uniforms(seed, epoch, indices, found.columns))
+    if policy.alternating_flip:
+        drawn["flip_horizontal"] = alternating(seed, epoch, indices)
+    return drawn
+
+
+def alternating(seed: int, epoch: int, indices) -> np.ndarray:
+    """Draw (n,) which images of an epoch are mirrored: those that the next one does not mirror."""
+    column = np.array([COLUMNS["alternating_flip"].first])
+    odd = uniforms(seed, _ALL_EPOCHS, indices, column)[:, 0] < 0.5
+    return odd == bool(int(epoch) % 2)
 
 
 def permutation(seed: int, epoch: int, n: int) -> np.ndarray:

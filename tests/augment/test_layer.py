@@ -109,6 +109,11 @@ def test_the_layer_trains_jitted_and_saves(images, tmp_path):
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+def test_a_layer_that_knows_no_epoch_refuses_to_alternate():
+    with pytest.raises(ValueError, match="alternating_flip: a layer knows neither epoch nor"):
+        augment.Augment(augment.Policy(alternating_flip=True))
+
+
 def test_mixed_precision_keeps_the_layer_in_float32():
     import keras
 

@@ -41,6 +41,7 @@ WRONG_FIELDS = {
     "height_shift": -0.1,
     "channel_shift": math.inf,
     "horizontal_flip": True,
+    "alternating_flip": 1,
     "vertical_flip": 1.5,
     "channel_shuffle": -0.1,
     "fill_mode": "mirror",
@@ -52,6 +53,11 @@ WRONG_FIELDS = {
 def test_a_wrong_value_names_its_field(field):
     with pytest.raises(ValueError, match=rf"{field} must be .*, got "):
         augment.Policy(**{field: WRONG_FIELDS[field]})
+
+
+def test_two_ways_to_mirror_exclude_each_other():
+    with pytest.raises(ValueError, match="alternating_flip and horizontal_flip=0.5 .* leave one"):
+        augment.Policy(alternating_flip=True, horizontal_flip=0.5)
 
 
 def test_a_wrong_policy_names_what_is_known(tmp_path):
