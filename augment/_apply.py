@@ -9,7 +9,7 @@ from keras import ops
 from augment import _draw, _pixels, _warp
 from augment.policy import Policy, get
 
-GREY = "channel shift and brightness"  # what a policy has in grey levels
+GREY = "channel shift, brightness and cutout"  # what a policy has in grey levels
 
 
 def batch(images, policy, *, seed: int, epoch: int, indices):
@@ -37,7 +37,8 @@ def batch(images, policy, *, seed: int, epoch: int, indices):
     if len(indices) != len(images):
         raise ValueError(f"{len(images)} images but {len(indices)} indices: one each is needed")
     if isinstance(images, np.ndarray):
-        _pixels.extent(images, GREY if policy.channel_shift or policy.brightness else "")
+        grey = policy.channel_shift or policy.brightness or policy.cutout
+        _pixels.extent(images, GREY if grey else "")
     drawn = _draw.draw(policy, seed=seed, epoch=epoch, indices=indices, shape=images.shape[1:])
     return _apply(images, drawn, policy)
 
@@ -48,7 +49,7 @@ def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
     Args:
         images: (n, height, width, channels), raw pixels 0..255.
         drawn: arrays (n, ...) by name; an operation without an entry is left out.
-        policy: gives fill mode, cval and interpolation order.
+        policy: gives fill mode, cval, interpolation order and the size and value of cutout.
         center: (row, column) about which the geometry turns; None for the middle.
 
     Returns:

@@ -42,11 +42,12 @@ COLUMNS = {
     "perspective": Columns(1072, 16),  # decision, two numbers of each corner
     "resized_crop": Columns(1088, 16),  # area, ratio, row, column
     "alternating_flip": Columns(1104),  # even or odd epochs
-    "cutout": Columns(1105, 15),  # row, column
-    "mix": Columns(1120, 16),  # decision, which, share, row, column; see augment.mix
+    "cutout_row": Columns(1105),
+    "cutout_column": Columns(1106),
+    "mix": Columns(1107, 5),  # decision, which, share, row, column; see augment.mix
 }
 
-LATER, END = 1024, 1136  # columns that `augment.Augment` draws apart from those before them
+LATER, END = 1024, 1112  # columns that `augment.Augment` draws apart from those before them
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd
 _ALL_EPOCHS = -1  # stands in the place of the epoch where a draw is for all of them
@@ -66,7 +67,8 @@ def draw(policy, *, seed: int, epoch: int, indices, shape) -> dict[str, np.ndarr
         Arrays (n, ...) by Keras' names, those only that the policy has: theta and shear (degrees);
         tx, ty (pixels along columns and rows); zx, zy (factors along columns and rows);
         flip_horizontal, flip_vertical (bool); channel_shift_intensity; brightness (factor);
-        channel_order (n, channels), the source of each channel.
+        channel_order (n, channels), the source of each channel; cutout_row, cutout_column (pixel in
+        the middle of the square).
 
     """
     policy, shape = get(policy), tuple(int(side) for side in shape)
@@ -135,6 +137,7 @@ class Plan(typing.NamedTuple):
     low: np.ndarray  # of `ranges`
     span: np.ndarray
     choices: dict[str, tuple]  # (limit, side in pixels), see Policy.width_shift
+    pixels: dict[str, int]  # one of so many, from 0
     shares: dict[str, float]  # probabilities
 
 
@@ -167,7 +170,9 @@ def _plan(policy: Policy, shape: tuple[int, int, int], *_types: type) -> Plan:
         "channel_shuffle": policy.channel_shuffle,
     }
     shares = {name: share for name, share in shares.items() if share}
-    counts = dict.fromkeys(ranges, 1) | dict.fromkeys(choices, 2) | dict.fromkeys(shares, 1)
+    pixels = {"cutout_row": height, "cutout_column": width} if policy.cutout else {}
+    counts = dict.fromkeys(ranges, 1) | dict.fromkeys(choices, 2)
+    counts |= dict.fromkeys([*pixels, *shares], 1)
     if policy.channel_shuffle:
         most = COLUMNS["channel_order"].count
         if channels > most:
@@ -183,6 +188,7 @@ def _plan(policy: Policy, shape: tuple[int, int, int], *_types: type) -> Plan:
         low=low,
         span=high - low,
         choices=choices,
+        pixels=pixels,
         shares=shares,
     )
 
@@ -199,6 +205,8 @@ def parameters(found: Plan, u, ops=np) -> dict:
     for name, (limit, side) in found.choices.items():
         place = found.place[name]
         drawn[name] = _choice(limit, side, u[:, place], u[:, place + 1], ops)
+    for name, count in found.pixels.items():
+        drawn[name] = ops.floor(u[:, found.place[name]] * count)
     for name, share in found.shares.items():
         drawn[name] = u[:, found.place[name]] < share
     if "channel_shuffle" in drawn:

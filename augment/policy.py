@@ -20,7 +20,7 @@ class Policy:
     """Ranges of random transformations of images with raw pixels, 0..255.
 
     Geometric operations form one affine map, sampled once; color follows in the order of Keras'
-    ImageDataGenerator: affine, channel shift, flips, brightness, channel shuffle.
+    ImageDataGenerator: affine, channel shift, flips, brightness, channel shuffle. Cutout is last.
 
     Attributes:
         rotation: degrees; an angle is drawn from [-rotation, rotation].
@@ -41,6 +41,10 @@ class Policy:
         vertical_flip: probability of an upside-down flip.
         brightness: (low, high) of a factor, result clipped to 0..255; None for none.
         channel_shuffle: share of the images whose channels are put in random order.
+        cutout: side in pixels of a square in each image that is set to `cutout_value`; its middle
+            is drawn from all pixels, so that it may reach over the border (DeVries and Taylor,
+            arXiv 1708.04552).
+        cutout_value: by default the middle of 0..255, about what normalization makes 0.
         fill_mode: what lies outside of the image, as in SciPy's `ndimage`: "nearest"
             (a a a | a b c d | d d d), "reflect" (c b a | a b c d | d c b), "wrap" (period one
             pixel short, as SciPy's "wrap" has it), "constant" (`cval`).
@@ -63,6 +67,8 @@ class Policy:
     vertical_flip: float = 0.0
     brightness: tuple[float, float] | None = None
     channel_shuffle: float = 0.0
+    cutout: int = 0
+    cutout_value: float = 127.5
     fill_mode: typing.Literal["nearest", "reflect", "wrap", "constant"] = "nearest"
     cval: float = 0.0
     interpolation_order: typing.Literal[0, 1] = 1
@@ -72,7 +78,12 @@ class Policy:
             self._number(name, 0, math.inf, "0 or more")
         for name in ("horizontal_flip", "vertical_flip", "channel_shuffle"):
             self._number(name, 0, 1, "a probability from 0 to 1")
-        self._number("cval", -math.inf, math.inf, "a number")
+        for name in ("cval", "cutout_value"):
+            self._number(name, -math.inf, math.inf, "a number")
+        whole = isinstance(self.cutout, numbers.Integral) and not isinstance(self.cutout, bool)
+        if not whole or self.cutout < 0:
+            self._reject("cutout", "a whole number of pixels, 0 or more")
+        self._set("cutout", int(self.cutout))
         for name in ("width_shift", "height_shift"):
             self._shift(name)
         if not isinstance(self.alternating_flip, bool):

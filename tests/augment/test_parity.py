@@ -182,6 +182,26 @@ def test_whole_pixels_are_moved_as_they_are(fill_mode, side):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.backend
+@pytest.mark.parametrize("others", [{}, {"horizontal_flip": 0.5}, {"brightness": (0.3, 0.7)}])
+@pytest.mark.parametrize("side", [4, 5, 200])
+def test_cutout_sets_a_square_to_a_value_and_nothing_else(images, side, others):
+    images = images[:, :, :40]  # not square
+    policy = augment.Policy(cutout=side, cutout_value=99.25, **others)
+    drawn = augment.draw(policy, seed=2, epoch=1, indices=range(12), shape=images.shape[1:])
+    expected = host(
+        augment.batch(images, augment.Policy(**others), seed=2, epoch=1, indices=range(12))
+    ).copy()
+    for i in range(12):
+        top = int(drawn["cutout_row"][i]) - side // 2
+        left = int(drawn["cutout_column"][i]) - side // 2
+        for y in range(max(top, 0), min(top + side, 64)):
+            for x in range(max(left, 0), min(left + side, 40)):
+                expected[i, y, x] = 99.25
+    found = host(augment.batch(images, policy, seed=2, epoch=1, indices=range(12)))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_policy_has_the_axes_the_right_way_round():
     image = np.zeros((1, 5, 9, 1), np.uint8)
     image[0, 2, 4] = 255  # the middle
