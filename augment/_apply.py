@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from augment import _draw, _pixels, _warp
+from augment._compile import is_compiled
 from augment.policy import Policy, get
 
 GREY = "channel shift, brightness and cutout"  # what a policy has in grey levels
@@ -64,21 +65,28 @@ def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
 
 
 def _apply(images, drawn: dict, policy: Policy, center=None):
-    n = len(images)
     if not drawn:
         return ops.cast(ops.convert_to_tensor(images), "float32")
-    columns = [np.asarray(values, "float32").reshape(n, -1) for values in drawn.values()]
+    columns = [np.asarray(values, "float32").reshape(len(images), -1) for values in drawn.values()]
     packed = np.concatenate(columns, axis=1)
     layout = tuple((name, part.shape[1]) for name, part in zip(drawn, columns, strict=True))
     how = _warp.exact(drawn, _warp.sampling(policy, center))
-    size = n
-    if _warp.is_compiled():
-        dtype = keras.backend.standardize_dtype(images.dtype)
-        size = _compiled_size((how, dtype, images.shape[1:], layout), n)
+    return sized(lambda *both: _warp.run(*both, layout, how), [images, packed], (layout, how))
+
+
+def sized(run, arrays: list, code=None):
+    """Run on arrays (n, ...), padded to a batch size that was compiled before, else as they are.
+
+    `code` is what selects the compiled code, beside the arrays' types and shapes.
+    """
+    n = size = len(arrays[0])
+    if is_compiled():
+        kinds = [(keras.backend.standardize_dtype(a.dtype), *a.shape[1:]) for a in arrays]
+        size = _compiled_size((code, *kinds), n)
     if size > n:
-        images, packed = _padded(images, size), _padded(packed, size)
-    images = _warp.run(images, packed, layout, how)
-    return images if size == n else images[:n]
+        arrays = [_padded(array, size) for array in arrays]
+    result = run(*arrays)
+    return result if size == n else result[:n]
 
 
 _sizes: dict[tuple, set[int]] = {}  # batch sizes compiled so far, by all else that selects code

@@ -88,9 +88,13 @@ def alternating(seed: int, epoch: int, indices) -> np.ndarray:
     return odd == bool(int(epoch) % 2)
 
 
-def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
-    """Draw the order (n,) in which an epoch visits n images, unrelated to what `draw` returns."""
-    return np.argsort(uniforms(~int(seed), epoch, np.arange(n), np.arange(1))[:, 0], kind="stable")
+def permutation(seed: int, epoch: int, n: int, stream: int = 0) -> np.ndarray:
+    """Draw the order (n,) in which an epoch visits n images, unrelated to what `draw` returns.
+
+    Orders of other streams are unrelated to it.
+    """
+    keys = uniforms(~int(seed), epoch, np.arange(n), np.array([stream]))[:, 0]
+    return np.argsort(keys, kind="stable")
 
 
 def image_numbers(indices, n: int) -> np.ndarray:

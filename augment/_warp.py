@@ -171,11 +171,6 @@ def _grid_sample(images, order, rows, columns, how: Sampling):
     return warped.permute(0, 2, 3, 1).contiguous()
 
 
-def is_compiled() -> bool:
-    """Tell whether `run` compiles for each new shape."""
-    return keras.backend.backend() != "torch"
-
-
 # Warp and color are programs apart. In one, XLA on CPU either finds the extremes of the images on
 # one core (TensorFlow 2.21), or makes the warp part of that reduction, ten times slower (JAX
 # 0.10.2, which does so to the channel shift too: there each function is a program).
