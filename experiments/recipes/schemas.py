@@ -13,6 +13,8 @@ from experiments.recipes.fitting import (
     Adversarial,
     Constant,
     Distill,
+    Loss,
+    Mix,
     Optimizer,
     Schedule,
     Stop,
@@ -101,6 +103,8 @@ class Train(_Fitted):
     freeze: Literal["body", "none"] = "none"
     early_stop: Stop | None = None
     schedule: Schedule = Constant()
+    loss: Loss = Loss()
+    mix: Mix | None = None
     distill: Distill | None = None
     adversarial: Adversarial | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"

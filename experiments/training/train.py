@@ -70,7 +70,9 @@ def train(
         history = _fit(row, made, model, part, teacher, extra, listener)
         made.write_history(history)  # a cut may have come between the last state and its line
         made.write_model(model)
-        views = policy and augmented_views(part.train.images, policy, row.seed)
+        views = None
+        if policy or row.mix:
+            views = augmented_views(part.train.images, policy, row.seed, _mix(row))
         scores = made.write_outputs(part, predict_probs(model, part.validation.images), views)
         return made.finish(metrics.build(row, made.dataset, scores, cost(model), history=history))
 
@@ -85,7 +87,9 @@ def _fit(
     listener: Listener,
 ) -> list[dict]:
     """Train the model to the epoch that the row keeps; return the history."""
-    targets = Labels() if teacher is None else Teacher(row.distill, teacher, model)
+    targets = Labels(row.loss, mixed=row.mix is not None)
+    if teacher is not None:
+        targets = Teacher(row.distill, teacher, model, targets)
     trainer = _compiled(row, model, targets)
     plan = feed.Plan(
         len(part.train),
@@ -111,7 +115,7 @@ def _fit(
         images = part.train.join(extra) if extra else part.train
         policy = None if row.augment is None else augment.get(row.augment)
         trainer.fit(
-            feed.batches(images, plan, policy, targets, epoch=clock.epoch),
+            feed.batches(images, plan, policy, targets, epoch=clock.epoch, mix=_mix(row)),
             steps_per_epoch=plan.steps,
             initial_epoch=clock.epoch,
             epochs=row.epochs,
@@ -150,6 +154,10 @@ def cost(model: keras.Model) -> dict:
     parameters, macs = zoo.profile(model)
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     return {"parameters": parameters, "trainable": trainable, "macs": macs}
+
+
+def _mix(row: Train) -> augment.Mix | None:
+    return row.mix and row.mix.spec()
 
 
 def _compiled(row: Train, model: keras.Model, targets: Labels) -> keras.Model:
