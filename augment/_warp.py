@@ -13,12 +13,13 @@ import numpy as np
 from keras import ops
 
 from augment import _color
-from augment._geometry import inside, matrices
+from augment._geometry import cut_out, inside, matrices
 from augment.policy import Policy
 
 GEOMETRY = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
+WHOLE = {"tx", "ty", "flip_horizontal", "flip_vertical"}  # may take pixels as they are
 COLOR = {"channel_shift_intensity", *_color.BY_NUMBER}
-KNOWN = GEOMETRY | COLOR | {"channel_order"}
+KNOWN = GEOMETRY | COLOR | {"channel_order", "cutout_row", "cutout_column"}
 
 Layout = tuple[tuple[str, int], ...]  # names of the parameters in a packed array, and their widths
 
@@ -30,16 +31,30 @@ class Sampling(typing.NamedTuple):
     cval: float
     order: int
     center: tuple[float, float] | None = None
+    cutout: tuple[int, float] = (0, 0.0)  # side, value
 
 
 def sampling(policy: Policy, center=None) -> Sampling:
     """Select what of `policy` is compiled in."""
-    return Sampling(policy.fill_mode, policy.cval, policy.interpolation_order, center)
+    cutout = (policy.cutout, policy.cutout_value) if policy.cutout else (0, 0.0)
+    return Sampling(policy.fill_mode, policy.cval, policy.interpolation_order, center, cutout)
+
+
+def exact(drawn: dict, how: Sampling) -> Sampling:
+    """Return `how`, without interpolation where all that was drawn on the host moves whole pixels.
+
+    The result is the same, in half the time: float32 has all coordinates exactly, save by
+    "reflect" on sides that are no power of two, where rounding them to pixels mends their error.
+    """
+    shifts = (np.asarray(drawn[name]) for name in ("tx", "ty") if name in drawn)
+    if GEOMETRY & drawn.keys() <= WHOLE and all((s == np.rint(s)).all() for s in shifts):
+        return how._replace(order=0)
+    return how
 
 
 def transform(images, drawn: dict, how: Sampling):
     """Transform a batch by drawn parameters in `keras.ops`, traceable on every backend."""
-    return color(warp(images, drawn, how), drawn)
+    return cut_out(color(warp(images, drawn, how), drawn), drawn, how.cutout)
 
 
 def color(images, drawn: dict, compiled=lambda function: function, fold: bool = False):
@@ -156,11 +171,6 @@ def _grid_sample(images, order, rows, columns, how: Sampling):
     return warped.permute(0, 2, 3, 1).contiguous()
 
 
-def is_compiled() -> bool:
-    """Tell whether `run` compiles for each new shape."""
-    return keras.backend.backend() != "torch"
-
-
 # Warp and color are programs apart. In one, XLA on CPU either finds the extremes of the images on
 # one core (TensorFlow 2.21), or makes the warp part of that reduction, ten times slower (JAX
 # 0.10.2, which does so to the channel shift too: there each function is a program).
@@ -173,8 +183,9 @@ def run(images, packed, layout: Layout, how: Sampling):
     """
     backend = keras.backend.backend()
     if backend == "jax":
-        images = _jitted(_warp_packed)(images, packed, layout, how)
-        return color(images, unpack(packed, layout), _jitted)
+        images, drawn = _jitted(_warp_packed)(images, packed, layout, how), unpack(packed, layout)
+        images = color(images, drawn, _jitted)
+        return _jitted(cut_out)(images, drawn, how.cutout) if COLOR & drawn.keys() else images
     if backend == "tensorflow":
         kind = (tuple(images.shape), keras.backend.standardize_dtype(images.dtype))
         return _programs(kind, layout, how)(images, packed)
@@ -196,14 +207,21 @@ def unpack(packed, layout: Layout) -> dict:
 
 
 def _warp_packed(images, packed, layout: Layout, how: Sampling):
-    return warp(images, unpack(packed, layout), how)
+    drawn = unpack(packed, layout)
+    images = warp(images, drawn, how)
+    return images if COLOR & drawn.keys() else cut_out(images, drawn, how.cutout)
+
+
+def _color_packed(images, packed, layout: Layout, how: Sampling):
+    drawn = unpack(packed, layout)
+    return cut_out(color(images, drawn, fold=True), drawn, how.cutout)
 
 
 @functools.cache
 def _jitted(function: typing.Callable) -> typing.Callable:
     import jax
 
-    static = {_warp_packed: ("layout", "how"), _color.extremes: ("fold",)}
+    static = {_warp_packed: ("layout", "how"), _color.extremes: ("fold",), cut_out: ("cutout",)}
     return jax.jit(function, static_argnames=static.get(function))
 
 
@@ -216,13 +234,11 @@ def _programs(kind: tuple, layout: Layout, how: Sampling) -> typing.Callable:
     numbers = tf.TensorSpec((shape[0], sum(width for _, width in layout)), "float32")
 
     def compiled(function, dtype):
+        function = functools.partial(function, layout=layout, how=how)
         program = tf.function(function, jit_compile=True, autograph=False)
         return program.get_concrete_function(tf.TensorSpec(shape, dtype), numbers)
 
-    warped = compiled(lambda images, packed: _warp_packed(images, packed, layout, how), dtype)
-    colored = compiled(
-        lambda images, packed: color(images, unpack(packed, layout), fold=True), "float32"
-    )
+    warped, colored = compiled(_warp_packed, dtype), compiled(_color_packed, "float32")
 
     def call(images, packed):
         packed = tf.convert_to_tensor(packed)

@@ -45,6 +45,7 @@ FLOORS = (
 # Files that must tell the backends apart; there inside functions only.
 BACKENDS = {"tensorflow", "jax", "torch"}
 BACKEND_FILES = (
+    "augment/_compile.py",
     "augment/_gradient.py",
     "augment/_warp.py",
     "experiments/backend.py",

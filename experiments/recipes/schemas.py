@@ -14,6 +14,8 @@ from experiments.recipes.fitting import (
     Average,
     Constant,
     Distill,
+    Loss,
+    Mix,
     Optimizer,
     Schedule,
     Stop,
@@ -114,6 +116,8 @@ class Train(Resized, _Fitted):
     early_stop: Stop | None = None
     schedule: Schedule = Constant()
     average: Average | None = None
+    loss: Loss = Loss()
+    mix: Mix | None = None
     distill: Distill | None = None
     adversarial: Adversarial | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"

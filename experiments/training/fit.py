@@ -1,5 +1,6 @@
 """One phase of a row's training: what is fitted to which batches, and what happens beside it."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -44,7 +45,9 @@ def fit(
     After the last one it has the weights that the row keeps.
     """
     images = phase.data.train.join(extra) if extra else phase.data.train
-    targets = Labels() if teacher is None else Teacher(row.distill, teacher, model)
+    targets = Labels(row.loss, mixed=row.mix is not None)
+    if teacher is not None:
+        targets = Teacher(row.distill, teacher, model, targets)
     plan = _plan(row, phase, extra)
     span = schedules.Span(plan.steps, row.epochs, row.max_steps)
     schedule = schedules.per_step(row.schedule, row.optimizer.learning_rate, span)
@@ -67,6 +70,9 @@ def fit(
         made.write_history(clock.history)
 
     policy = None if row.augment is None else augment.get(row.augment)
+    batches = functools.partial(
+        feed.batches, images, plan, policy, targets, mix=row.mix and row.mix.spec()
+    )
     last = -(-span.total // plan.steps)
     epochs = min(phase.end, last)
     over = budget.ended or any(one.stopped for one in stop)
@@ -75,7 +81,7 @@ def fit(
         first = [averages.Averages(validation)] if isinstance(row.average, Ema) else []
         tell = callbacks.Tell(listener, clock, last, plan.steps)
         trainer.fit(
-            feed.batches(images, plan, policy, targets, epoch=clock.epoch),
+            batches(epoch=clock.epoch),
             steps_per_epoch=plan.steps,
             initial_epoch=clock.epoch,
             epochs=epochs,
@@ -90,8 +96,8 @@ def fit(
         else:
             averages.use(optimizer)
         if row.refresh:
-            again = feed.batches(images, plan, policy, targets, epoch=clock.epoch - 1)
-            refresh(trainer, itertools.islice(again, row.refresh), row.seed)
+            again = itertools.islice(batches(epoch=clock.epoch - 1), row.refresh)
+            refresh(trainer, again, row.seed)
     whole = clock.steps == row.epochs * plan.steps
     return Fitted(clock.history, "epochs" if whole else budget.ended or "early_stop")
 

@@ -80,7 +80,9 @@ def train(
             fitted = fit(row, made, model, phase, **sources, listener=listener, wall=wall)
         made.write_history(fitted.history)  # a cut may have come between a state and its line
         made.write_model(model)
-        views = policy and augmented_views(part.train.images, policy, row.seed)
+        views = None
+        if policy or row.mix:
+            views = augmented_views(part.train.images, policy, row.seed, row.mix and row.mix.spec())
         scores = made.write_outputs(part, predict_probs(model, part.validation.images), views)
         told = metrics.build(
             row,

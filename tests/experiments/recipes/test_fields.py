@@ -96,6 +96,14 @@ def test_a_schedule_that_does_not_fit_is_named(schedule, told, resolve):
         ({"distill": {"teacher": "x", "alpha": 1.5}}, "distill.alpha"),
         ({"adversarial": {"folder": "x", "classes": [-1]}}, "adversarial.classes.0"),
         ({"precision": "float16"}, "precision"),
+        ({"loss": {"label_smoothing": 1.0}}, "loss.label_smoothing"),
+        ({"loss": {"smoothing": 0.1}}, "loss.smoothing: Extra"),
+        ({"loss": {"validation": "smoothed"}}, "loss: validation: smoothed needs a label_smooth"),
+        ({"loss": {"label_smoothing": 0.1, "validation": "other"}}, "loss.validation"),
+        ({"mix": {}}, "mix: a mix needs mixup or cutmix"),
+        ({"mix": {"mixup": 0}}, "mix.mixup"),
+        ({"mix": {"cutmix": 1.0, "probability": 1.1}}, "mix.probability"),
+        ({"augment": {"alternating_flip": True, "horizontal_flip": 0.5}}, "augment: .*both mirror"),
     ],
 )
 def test_a_network_s_row_refuses(changes, told):

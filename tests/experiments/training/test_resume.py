@@ -17,7 +17,9 @@ from experiments.runs.folder import held
 
 # All that has a state: dropout is in the network itself.
 EVERYTHING = {
-    "augment": "C",
+    "augment": {"alternating_flip": True, "width_shift": 3, "rotation": 9.0, "cutout": 8},
+    "mix": {"mixup": 0.4, "cutmix": 1.0, "probability": 0.8},
+    "loss": {"label_smoothing": 0.2, "validation": "smoothed"},
     "epochs": 4,
     "schedule": {"name": "plateau", "patience": 1, "factor": 0.5, "min_delta": 1.0},
     "early_stop": {"patience": 2, "monitor": "val_loss", "min_delta": 0.001},
