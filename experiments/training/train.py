@@ -18,6 +18,7 @@ from experiments.training.checkpoint import Checkpoint
 from experiments.training.part import seen
 from experiments.training.predict import BATCH, augmented_views, predict_probs
 from experiments.training.targets import Labels, Teacher
+from experiments.training.views import scored
 
 
 def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SILENT) -> dict:
@@ -71,8 +72,11 @@ def train(
         made.write_history(history)  # a cut may have come between the last state and its line
         made.write_model(model)
         views = policy and augmented_views(part.train.images, policy, row.seed)
-        scores = made.write_outputs(part, predict_probs(model, part.validation.images), views)
-        return made.finish(metrics.build(row, made.dataset, scores, cost(model), history=history))
+        probs = predict_probs(model, part.validation.images)
+        scores = made.write_outputs(part, probs, views)
+        more = {"with_views": scored(model, part.validation, row.test_views, probs)}
+        found = metrics.build(row, made.dataset, scores, cost(model), history=history, **more)
+        return made.finish(found)
 
 
 def _fit(
