@@ -33,6 +33,13 @@ RunFolders = Annotated[
 Backend = Annotated[
     str | None, typer.Option(help="tensorflow, jax or torch (default: KERAS_BACKEND)")
 ]
+Views = Annotated[
+    str,
+    typer.Option(
+        help="none; mirror: the mean with the mirror image; shifts: that, and of both moved by a "
+        "pixel; told beside the plain scores"
+    ),
+]
 RUNS = pathlib.Path("runs")
 
 

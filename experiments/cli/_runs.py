@@ -10,6 +10,7 @@ from rich.table import Table
 from experiments.ensembles.parts import SETS
 from experiments.plan import Estimate
 from experiments.reports.sections import ensembles
+from experiments.training.views import VIEWS, told
 
 WIDE = 104  # characters that the whole table of a comparison needs
 
@@ -34,6 +35,9 @@ def results(found: Sequence[dict]) -> Table:
             str(metrics.get("epochs", "–")),
             f"{metrics['seconds']:.0f}" if "seconds" in metrics else "–",
         )
+        if several := metrics.get("with_views"):
+            scores = (f"{several[key]:.2f}" for key in ("top1", "top3", "top5"))
+            out.add_row(f"  with {several['views']}", *scores)
     return out
 
 
@@ -107,11 +111,14 @@ def comparison(rows: Sequence[dict], width: int) -> Table:
 
 def _caption(rows: Sequence[dict]) -> str:
     """Tell how the numbers of a comparison came about."""
+    several = [told(name) for name in VIEWS if f"top1_{name}" in rows[0]]
     said = f"n = {rows[0]['n']:,} validation images; best values bold"
+    said += "".join(f"; {how}, of each member; weights are the same" for how in several)
     if rows[0]["fitted_on"]:
         said += f"; weights fitted on {rows[0]['fitted_on']:,} images that the members held out"
     said += "; an ensemble costs the sum of the members that it asks"
     if rows[0]["latency_ms"]:
         said += "; latency of one image, images/s in batches of 32"
+        said += ", of plain calls" if several else ""
     unfitted = [f"{row['ensemble']}: {row['weights']}" for row in rows if row["top1"] == ""]
     return escape("; ".join([said, *unfitted]))

@@ -63,6 +63,12 @@ VIEWS: dict[str, tuple[View, ...]] = {
 }
 
 
+def told(name: str) -> str:
+    """Say how many views are averaged, to stand behind probabilities; empty for the plain one."""
+    count = len(get(name))
+    return f"with {name}, the mean over {count} views" if count > 1 else ""
+
+
 def get(name: str) -> tuple[View, ...]:
     """Return the views of a name; ValueError for one that there is not."""
     if name not in VIEWS:
