@@ -36,8 +36,8 @@ Backend = Annotated[
 Views = Annotated[
     str,
     typer.Option(
-        help="none; mirror: the mean with the mirror image; shifts: that, and of both moved by a "
-        "pixel; told beside the plain scores"
+        help="ask with several views of an image: mirror, the mean with its mirror image; shifts, "
+        "also of both moved by a pixel"
     ),
 ]
 RUNS = pathlib.Path("runs")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.reports.context import Context, Shown
 from experiments.runs import tables
-from experiments.training.views import VIEWS
+from experiments.training.views import VIEWS, told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ class Column(NamedTuple):
 UNITS = {"M": 1e6}
 # Only of a comparison with views.
 WITH_VIEWS = tuple(
-    Column(f"top1_{name}", f"with {name}", "%", 2, max) for name in VIEWS if name != "none"
+    Column(f"top1_{name}", f"with\n{name}", "%", 2, max) for name in VIEWS if name != "none"
 )
 COLUMNS = (
     Column("top1", "top-1", "%", 2, max),
@@ -107,6 +107,7 @@ def _comparison(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "lines": [
             (row, {key for i, key in marked if i == number}) for number, row in enumerate(rows)
         ],
+        "views": [told(name) for name in VIEWS if f"top1_{name}" in facts],
         "n": int(facts["n"]),
         "fitted_on": int(facts["fitted_on"]),
         "device": facts["device"],
