@@ -20,6 +20,7 @@ from experiments.training import optimizers
 from experiments.training.part import held_out, seen
 from experiments.training.predict import augmented_views, predict_probs
 from experiments.training.train import cost
+from experiments.training.views import scored
 
 
 def run(row: Stack, folder: pathlib.Path, place: Place, listener: Listener = SILENT) -> dict:
@@ -59,12 +60,15 @@ def stack(
         made.write_model(model)
         policy = None if row.augment is None else augment.get(row.augment)
         views = policy and augmented_views(data.train.images, policy, row.seed)
-        scores = made.write_outputs(data, predict_probs(model, data.validation.images), views)
+        probs = predict_probs(model, data.validation.images)
+        scores = made.write_outputs(data, probs, views)
         told = [
             metrics.of_member(name, one, one.metrics, changed=members.changed(one))
             for name, one in runs.items()
         ]
-        found = metrics.build(row, made.dataset, scores, cost(model), history=history, members=told)
+        more = {"members": told}
+        more["with_views"] = scored(model, data.validation, row.test_views, probs)
+        found = metrics.build(row, made.dataset, scores, cost(model), history=history, **more)
         return made.finish(found)
 
 

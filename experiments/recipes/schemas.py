@@ -6,7 +6,7 @@ import pydantic
 
 import augment
 import zoo
-from experiments.recipes._part import Part, Positive, Rate, Seed, close_to
+from experiments.recipes._part import Part, Positive, Rate, Seed, Views, close_to
 from experiments.recipes.attack import Attack
 from experiments.recipes.expect import Expect
 from experiments.recipes.fitting import (
@@ -69,6 +69,15 @@ class Row(Part):
         """Return what metrics call the model."""
         return self.kind
 
+    @pydantic.model_validator(mode="after")
+    def _views_of_a_model_of_its_own(self) -> Self:
+        if self.expect and self.expect.views and "test_views" not in type(self).model_fields:
+            raise ValueError(
+                f"expect.views: {self.expect.views}: a row of kind {self.kind} has no model of its "
+                "own that could be asked with views; leave it out"
+            )
+        return self
+
 
 class _Together(Row):
     members: Members
@@ -85,12 +94,15 @@ class _Together(Row):
 
 
 class _Fitted(Row):
+    """A row with a model of its own, which is scored plain, and with `test_views` where given."""
+
     augment: Augment = None
     optimizer: Optimizer = Optimizer()
     batch_size: Positive = 128
     epochs: Positive
     seed: Seed = 0
     keep: Literal["best", "last"] = "best"
+    test_views: Views = "none"
 
 
 class Train(Resized, _Fitted):
@@ -169,7 +181,7 @@ class Stack(_Fitted, _Together):
     `tap` is the output that the head reads (not `on`, which YAML 1.1 reads as true). The head is
     fitted on images that the members held out, on all their training images by members trained
     `folds` times without the part in question (`out_of_fold`), or on the members' own training
-    images (`train`). An empty `head` is a linear one.
+    images (`train`), each in `views` augmented views. An empty `head` is a linear one.
     """
 
     kind: Literal["stack"]

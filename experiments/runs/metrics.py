@@ -17,7 +17,7 @@ from experiments.runs.environment import environment
 
 REQUIRED = ("recipe", "kind", "model", "dataset", "n", "top1", "loss", "parameters")
 # What an ensemble's metrics keep of each member.
-OF_MEMBER = ("top1", "top3", "top5", "parameters")
+OF_MEMBER = ("top1", "top3", "top5", "with_views", "parameters")
 
 
 def build(
@@ -27,13 +27,15 @@ def build(
     cost: Mapping[str, Any],
     *,
     history: Sequence[Mapping[str, float]] = (),
+    with_views: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> dict:
     """Return the metrics of a finished run.
 
     `dataset` describes the images (dataset.json), `scores` are those of its validation images,
     `cost` holds parameters, multiply-adds of one image and what else was paid, `history` a line
-    for each epoch where something was fitted. `more` stands at the end, as it is.
+    for each epoch where something was fitted. `with_views` are the scores of the same images with
+    the views that it names, beside the plain ones. `more` stands at the end, as it is.
     """
     found = environment()
     return {
@@ -43,6 +45,7 @@ def build(
         "dataset": dataset["name"],
         "n": dataset["validation"],
         **scores,
+        **({"with_views": dict(with_views)} if with_views else {}),
         **(_fitted(row, history) if history else {}),
         **cost,
         **({"seed": row.seed} if hasattr(row, "seed") else {}),
@@ -54,7 +57,7 @@ def build(
 
 def of_member(name: str, folder: object, metrics: Mapping[str, Any], **more: Any) -> dict:
     """Return what an ensemble's metrics say of a member."""
-    kept = {key: metrics[key] for key in OF_MEMBER}
+    kept = {key: metrics[key] for key in OF_MEMBER if key != "with_views" or key in metrics}
     return {"name": name, "run": str(folder)} | kept | more
 
 

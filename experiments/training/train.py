@@ -16,6 +16,7 @@ from experiments.runs import Run, making, metrics
 from experiments.training import adversarial, callbacks, optimizers, phases
 from experiments.training.fit import fit
 from experiments.training.predict import augmented_views, predict_probs
+from experiments.training.views import scored
 
 
 def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SILENT) -> dict:
@@ -83,13 +84,15 @@ def train(
         views = None
         if policy or row.mix:
             views = augmented_views(part.train.images, policy, row.seed, row.mix and row.mix.spec())
-        scores = made.write_outputs(part, predict_probs(model, part.validation.images), views)
+        probs = predict_probs(model, part.validation.images)
+        scores = made.write_outputs(part, probs, views)
         told = metrics.build(
             row,
             made.dataset,
             scores,
             cost(model),
             history=fitted.history,
+            with_views=scored(model, part.validation, row.test_views, probs),
             ended_by=fitted.ended_by,
             wall_seconds=wall.seconds,
         )

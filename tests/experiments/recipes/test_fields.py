@@ -104,6 +104,9 @@ def test_a_schedule_that_does_not_fit_is_named(schedule, told, resolve):
         ({"mix": {"mixup": 0}}, "mix.mixup"),
         ({"mix": {"cutmix": 1.0, "probability": 1.1}}, "mix.probability"),
         ({"augment": {"alternating_flip": True, "horizontal_flip": 0.5}}, "augment: .*both mirror"),
+        ({"test_views": "flip"}, "test_views: .*'none', 'mirror' or 'shifts'"),
+        ({"test_views": None}, "test_views: "),
+        ({"expect": {"views": "none"}}, "expect.views: .*'mirror' or 'shifts'"),
     ],
 )
 def test_a_network_s_row_refuses(changes, told):
@@ -118,6 +121,12 @@ def test_a_network_s_row_refuses(changes, told):
         ("alphanet/alphastack", {"head": [0]}, "head.0"),
         ("alphanet/alphastack", {"folds": 1}, "folds"),
         ("alphanet/alphastack", {"share": {"holdout": 0.1}}, "share: Extra"),
+        ("laptop/mode", {"test_views": "mirror"}, "test_views: Extra"),
+        (
+            "laptop/mode",
+            {"expect": {"views": "mirror"}},
+            "expect.views: mirror: a row of kind vote",
+        ),
         ("laptop/mode", {"rule": "mod"}, "no rule 'mod'; did you mean mode"),
         ("laptop/mode", {"weights": "accuracy"}, "rule mode takes no weights; weighted_mode does"),
         ("laptop/weighted_mode", {"weights": "none"}, "rule weighted_mode needs weights"),
