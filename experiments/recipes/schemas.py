@@ -92,7 +92,8 @@ class _Fitted(Row):
 class Train(_Fitted):
     """One network trained on one data set. `model` is a name of the zoo and its overrides.
 
-    `freeze: body` trains the classifier alone, on the features of pretrained weights.
+    `freeze: body` trains the classifier alone, on the features of pretrained weights. `precision`
+    is explained in `experiments.training.precision`.
     """
 
     kind: Literal["train"] = "train"
@@ -103,7 +104,7 @@ class Train(_Fitted):
     schedule: Schedule = Constant()
     distill: Distill | None = None
     adversarial: Adversarial | None = None
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16", "mixed_bfloat16"] = "auto"
     jit: bool | Literal["auto"] = "auto"
 
     @property
@@ -124,6 +125,15 @@ class Train(_Fitted):
         # Weights may be a file, or need a package, of the machine that the row is run on.
         zoo.check(**{key: value for key, value in model.items() if key != "weights"})
         return model
+
+    @pydantic.model_validator(mode="after")
+    def _one_compiler(self) -> Self:
+        if self.precision == "bfloat16" and self.jit is True:
+            raise ValueError(
+                "precision: bfloat16 rewrites TensorFlow's own graph, jit: true has XLA compile "
+                "another: leave one of them out"
+            )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _frozen_features_that_were_learned(self) -> Self:

@@ -1,5 +1,6 @@
 """Train one row of a recipe into a run folder; begun again, it goes on where it was cut off."""
 
+import functools
 import pathlib
 
 import keras
@@ -13,7 +14,7 @@ from experiments.place import Place
 from experiments.recipes import Train
 from experiments.recipes.fitting import Optimizer
 from experiments.runs import Run, making, metrics
-from experiments.training import adversarial, callbacks, feed, schedules
+from experiments.training import adversarial, callbacks, feed, precision, schedules
 from experiments.training.checkpoint import Checkpoint
 from experiments.training.part import seen
 from experiments.training.predict import BATCH, augmented_views, predict_probs
@@ -23,10 +24,11 @@ from experiments.training.targets import Labels, Teacher
 def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SILENT) -> dict:
     """Train a row where its data, its teacher and its adversarial images lie; return its metrics.
 
-    Raises `ValueError` for an optimizer that cannot be made, before data is read, and for a
-    teacher or adversarial images of other data.
+    Raises `ValueError` for an optimizer that cannot be made and a precision that there is not,
+    before data is read, and for a teacher or adversarial images of other data.
     """
     optimizer(row.optimizer)
+    precision.check(row)
     data, teacher, extra = place.dataset(row.data, listener), None, None
     if row.distill:
         taught_by = Run(place.named(row, row.distill.teacher))
@@ -34,7 +36,8 @@ def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SIL
         teacher = zoo.load(taught_by.model_file)
     if row.adversarial:
         extra = adversarial.read(row.adversarial.folder, data, row.adversarial.classes)
-    return train(row, folder, data, teacher=teacher, extra=extra, listener=listener)
+    given = {"teacher": teacher, "extra": extra, "cache_dir": place.cache_dir}
+    return train(row, folder, data, **given, listener=listener)
 
 
 def train(
@@ -44,6 +47,7 @@ def train(
     *,
     teacher: keras.Model | None = None,
     extra: Split | None = None,
+    cache_dir: pathlib.Path | None = None,
     listener: Listener = SILENT,
 ) -> dict:
     """Train a row on a data set and return its metrics (accuracies in percent).
@@ -51,7 +55,7 @@ def train(
     When the folder holds an unfinished run of the same row, training goes on from its last whole
     epoch and ends with the weights and the history that an unbroken run would have had. A finished
     run is not repeated. `teacher` is the model of `row.distill`, `extra` the images of
-    `row.adversarial`.
+    `row.adversarial`, `cache_dir` keeps the self-tests of `precision: auto`.
     Raises `ValueError` for a folder in use or begun with another recipe, before any work, and for
     a loss that is no number any more.
     """
@@ -66,7 +70,8 @@ def train(
     with making(folder, row, part) as made:
         if made.finished:
             return made.metrics
-        model = build(row, part)
+        make = functools.partial(build, row, part)
+        model = precision.built(row, made, make, cache_dir=cache_dir, listener=listener)
         history = _fit(row, made, model, part, teacher, extra, listener)
         made.write_history(history)  # a cut may have come between the last state and its line
         made.write_model(model)
@@ -87,6 +92,7 @@ def _fit(
     """Train the model to the epoch that the row keeps; return the history."""
     targets = Labels() if teacher is None else Teacher(row.distill, teacher, model)
     trainer = _compiled(row, model, targets)
+    precision.apply(trainer, made)
     plan = feed.Plan(
         len(part.train),
         row.batch_size,
@@ -125,10 +131,10 @@ def _fit(
     return clock.history
 
 
-def build(row: Train, data: Dataset) -> keras.Model:
-    """Build the row's network for the data set's images, under the row's seed and precision."""
+def build(row: Train, data: Dataset, policy: str = "float32") -> keras.Model:
+    """Build the row's network for the data set's images, under the row's seed and a policy."""
     keras.utils.set_random_seed(row.seed)
-    keras.config.set_dtype_policy(row.precision)
+    keras.config.set_dtype_policy(policy)
     try:
         model = zoo.build(**row.model, input_shape=data.image_shape, classes=len(data.class_names))
         return zoo.freeze(model) if row.freeze == "body" else model
