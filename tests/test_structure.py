@@ -51,7 +51,9 @@ BACKEND_FILES = (
     "experiments/backend.py",
     "experiments/bench/_worker.py",
     "experiments/studies/_formats.py",
+    "experiments/training/_selftest.py",
     "experiments/training/feed.py",
+    "experiments/training/precision.py",
     "zoo/_kernels.py",
     "zoo/_weights.py",
 )

@@ -109,7 +109,7 @@ class Train(Resized, _Fitted):
     """One network trained on one data set. `model` is a name of the zoo and its overrides.
 
     `freeze: body` trains the classifier alone, on the features of pretrained weights. What is said
-    of sizes, `Resized` explains.
+    of sizes, `Resized` explains, and `precision` is explained in `experiments.training.precision`.
 
     Training ends after `epochs`, or within one of them: after exactly `max_steps` batches, or with
     the first batch after `max_hours` of training and validation, whichever comes first; counted
@@ -132,7 +132,7 @@ class Train(Resized, _Fitted):
     mix: Mix | None = None
     distill: Distill | None = None
     adversarial: Adversarial | None = None
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16", "mixed_bfloat16"] = "auto"
     jit: bool | Literal["auto"] = "auto"
 
     @property
@@ -158,6 +158,15 @@ class Train(Resized, _Fitted):
     def _a_warm_up_that_ends(self) -> Self:
         if (warmup := getattr(self.schedule, "warmup", 0)) > self.epochs:
             raise ValueError(f"schedule.warmup: {warmup:g} epochs, and there are {self.epochs}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _one_compiler(self) -> Self:
+        if self.precision == "bfloat16" and self.jit is True:
+            raise ValueError(
+                "precision: bfloat16 rewrites TensorFlow's own graph, jit: true has XLA compile "
+                "another: leave one of them out"
+            )
         return self
 
     @pydantic.model_validator(mode="after")

@@ -13,7 +13,7 @@ from experiments.listener import Listener
 from experiments.recipes import Train
 from experiments.recipes.fitting import Ema
 from experiments.runs import Run
-from experiments.training import averages, callbacks, feed, optimizers, schedules
+from experiments.training import averages, callbacks, feed, optimizers, precision, schedules
 from experiments.training.budget import Budget
 from experiments.training.checkpoint import Checkpoint
 from experiments.training.phases import Phase
@@ -53,6 +53,7 @@ def fit(
     schedule = schedules.per_step(row.schedule, row.optimizer.learning_rate, span)
     optimizer = optimizers.make(row.optimizer, schedule, row.average, span.total)
     trainer = _compiled(row, model, targets, optimizer)
+    precision.apply(trainer, made)
     if row.refresh:
         normalizations(model)
 

@@ -1,5 +1,6 @@
 """Train one row of a recipe into a run folder; begun again, it goes on where it was cut off."""
 
+import functools
 import pathlib
 from collections.abc import Mapping
 
@@ -13,7 +14,7 @@ from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Train
 from experiments.runs import Run, making, metrics
-from experiments.training import adversarial, callbacks, optimizers, phases
+from experiments.training import adversarial, callbacks, optimizers, phases, precision
 from experiments.training.fit import fit
 from experiments.training.predict import augmented_views, predict_probs
 from experiments.training.views import scored
@@ -22,12 +23,13 @@ from experiments.training.views import scored
 def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SILENT) -> dict:
     """Train a row where its data, its teacher and its adversarial images lie; return its metrics.
 
-    Raises `ValueError` for an optimizer that cannot be made, before data is read, and for a
-    teacher, adversarial images or sizes of other data.
+    Raises `ValueError` for an optimizer that cannot be made and a precision that there is not,
+    before data is read, and for a teacher, adversarial images or sizes of other data.
     """
     wall = callbacks.Stopwatch()
     optimizers.make(row.optimizer)
-    data, given = place.dataset(row.data, listener), {}
+    precision.check(row)
+    data, given = place.dataset(row.data, listener), {"cache_dir": place.cache_dir}
     copies = phases.load(row, data, place, listener)
     if row.distill:
         taught_by = Run(place.named(row, row.distill.teacher))
@@ -47,6 +49,7 @@ def train(
     copies: Mapping[int, Dataset] | None = None,
     teacher: keras.Model | None = None,
     extra: Split | None = None,
+    cache_dir: pathlib.Path | None = None,
     listener: Listener = SILENT,
     wall: callbacks.Stopwatch | None = None,
 ) -> dict:
@@ -55,10 +58,11 @@ def train(
     When the folder holds an unfinished run of the same row, training goes on from its last whole
     epoch and ends with the weights and the history that an unbroken run would have had. A finished
     run is not repeated. `copies` are the same images at the sizes of `row.sizes`, `teacher` is the
-    model of `row.distill`, `extra` the images of `row.adversarial`. `wall` has run since the work
-    on the row began (default: since now): its last reading is `wall_seconds`, which is everything
-    from the first image read to the final evaluation, all parts of a run that was cut off added
-    up; a cut part loses at most what came after its last saved epoch.
+    model of `row.distill`, `extra` the images of `row.adversarial`; `cache_dir` keeps the
+    self-tests of `precision: auto`. `wall` has run since the work on the row began (default: since
+    now): its last reading is `wall_seconds`, which is everything from the first image read to the
+    final evaluation, all parts of a run that was cut off added up; a cut part loses at most what
+    came after its last saved epoch.
     Raises `ValueError` for a folder in use or begun with another recipe, before any work, and for
     a loss that is no number any more.
     """
@@ -76,7 +80,8 @@ def train(
         if made.finished:
             return made.metrics
         for phase in parts:
-            model = build(row, phase.data)
+            make = functools.partial(build, row, phase.data)
+            model = precision.built(row, made, make, cache_dir=cache_dir, listener=listener)
             sources = {"teacher": teacher, "extra": extra}
             fitted = fit(row, made, model, phase, **sources, listener=listener, wall=wall)
         made.write_history(fitted.history)  # a cut may have come between a state and its line
@@ -99,14 +104,14 @@ def train(
         return made.finish(told)
 
 
-def build(row: Train, data: Dataset) -> keras.Model:
-    """Build the row's network for the data set's images, under the row's seed and precision.
+def build(row: Train, data: Dataset, policy: str = "float32") -> keras.Model:
+    """Build the row's network for the data set's images, under the row's seed and a policy.
 
     What the network takes from training images before it learns is computed, unless it comes with
     pretrained weights.
     """
     keras.utils.set_random_seed(row.seed)
-    keras.config.set_dtype_policy(row.precision)
+    keras.config.set_dtype_policy(policy)
     try:
         options = phases.network(row, data.image_shape)
         model = zoo.build(**options, classes=len(data.class_names))
