@@ -1,7 +1,8 @@
 """Which numbers a network trains in, chosen once for a run and kept in its environment.json.
 
 `float32` and `mixed_bfloat16` are Keras' own policies. `bfloat16` is TensorFlow's rewriting of the
-training graph for CPUs (oneDNN): variables, loss, validation and all that is scored stay float32.
+graphs for CPUs (oneDNN), in training and in the validation within it: variables, loss and all that
+is scored in the end stay float32.
 `auto` takes mixed_bfloat16 on an accelerator that is fast at it, and on a CPU under TensorFlow
 bfloat16 where a self-test finds it faster and right for the network; else float32.
 """
@@ -83,21 +84,27 @@ def apply(trainer: keras.Model, made: Run) -> None:
     """Have a compiled model train in the run's precision, also after it is compiled again."""
     if made.environment["precision"]["chosen"] != "bfloat16":
         return
-    make = trainer.make_train_function
+    for step in ("train", "test"):
+        _rewrite(trainer, f"make_{step}_function", f"{step}_function")
 
-    def make_train_function(force: bool = False) -> None:
-        if trainer.train_function is not None and not force:
+
+def _rewrite(trainer: keras.Model, maker: str, function: str) -> None:
+    """Have what a trainer makes by the method `maker` rewritten when it is called."""
+    make = getattr(trainer, maker)
+
+    def make_function(force: bool = False) -> None:
+        if getattr(trainer, function) is not None and not force:
             return
         make(force=True)
-        plain = trainer.train_function
+        plain = getattr(trainer, function)
 
         def rewritten(iterator):
             with rewriting():
                 return plain(iterator)
 
-        trainer.train_function = rewritten
+        setattr(trainer, function, rewritten)
 
-    trainer.make_train_function = make_train_function
+    setattr(trainer, maker, make_function)
 
 
 @contextlib.contextmanager
