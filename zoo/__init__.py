@@ -15,11 +15,13 @@ from zoo._adapt import adapt
 from zoo._families import ModelInfo, info
 from zoo._files import load
 from zoo._profile import profile
+from zoo._shipped import Shipped, shipped
 from zoo._tune import freeze, reset_classifier
 from zoo._weights import load_state_dict
 
 __all__ = [
     "ModelInfo",
+    "Shipped",
     "adapt",
     "build",
     "check",
@@ -31,6 +33,7 @@ __all__ = [
     "profile",
     "reset_classifier",
     "resizable",
+    "shipped",
 ]
 
 
@@ -79,8 +82,9 @@ def build(
 
     input_shape: (height, width, channels), at least 28 pixels, 1 or 3 channels.
     classes: number of classes; by default both are the reference's, as in `info`.
-    weights: None (random), "timm", "timm:<name>" or "imagenet" (downloads, as in `info`), or a path
-        ending in .keras, .weights.h5 or .safetensors (tensors under the reference's names).
+    weights: None (random); what `info` names: our own, such as "tiny_imagenet", which come with the
+        package, or "timm", "timm:<name>" or "imagenet", which are downloaded; or a path ending in
+        .keras, .weights.h5 or .safetensors (tensors under the reference's names).
     include_top: False ends the network at its features, `pooled`.
     stem: "imagenet" is the paper's; "tiny" leaves out the first downsampling and "cifar" the first
         two, by strides and pools alone, so that all weights fit under every stem; "auto" is cifar

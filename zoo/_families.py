@@ -82,7 +82,7 @@ class ModelInfo:
     source: str
     """The implementation that ours equals."""
     weights: tuple[str, ...]
-    """What `build(weights=...)` can download, the default first."""
+    """What `build(weights=...)` knows by name, the default first."""
     min_size: int
     enlarges_to: int | None
     """Height and width in pixels to which smaller images are enlarged, if the network does."""

@@ -7,7 +7,7 @@ import stat
 import zipfile
 from typing import NamedTuple
 
-from zoo import _blocks, _families
+from zoo import _blocks, _families, _shipped
 
 SUFFIXES = (".keras", ".weights.h5", ".safetensors")
 
@@ -64,6 +64,9 @@ def find(weights, name: str) -> Found:
     label, known = str(weights), _families.info(name).weights
     if label == "imagenet" and label in known:
         return Found(label, None)
+    if label in known and _shipped.path(name, label).is_file():
+        _package("safetensors", label)
+        return Found(label, _shipped.path(name, label))
     if label == "timm":
         label = next((x for x in known if x.startswith("timm:")), label)
         if label == "timm":

@@ -65,7 +65,7 @@ class Facts:
     enlarges_to: int | None = None
     """Height and width in pixels to which smaller images are enlarged, bilinearly."""
     weights: tuple[str, ...] = ()
-    """What `build(weights=...)` can download, the default first."""
+    """What `build(weights=...)` knows by name, the default first."""
     notes: str = ""
 
     @property

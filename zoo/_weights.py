@@ -41,6 +41,20 @@ def load_state_dict(model, tensors):
     return model
 
 
+def state_dict(model) -> dict:
+    """Return the weights of a model of the zoo as `load_state_dict` takes them."""
+    import numpy as np
+    from keras import ops
+
+    found = {}
+    for name, slot in _slots(model, _head_in({}, model)).items():
+        value = np.asarray(ops.convert_to_numpy(slot.variable.value))
+        if slot.axes:  # of each axis here, its place in PyTorch's order
+            value = value.transpose(np.argsort(slot.axes))
+        found[name] = value.reshape(slot.shape)
+    return found
+
+
 def restore(model, source: Source, head: str) -> None:
     """Fill a new model; `head` is the name of the classifier in its reference.
 

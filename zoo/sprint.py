@@ -50,8 +50,14 @@ VARIANTS = {
         macs_64=146_573_824,
         input_shape=(32, 32, 3),
         classes=10,
+        weights=("cifar10",),
     ),
-    "sprint_m": Spec(widths=(64, 192, 384, 384), parameters=5_217_256, macs=163_752_960),
+    "sprint_m": Spec(
+        widths=(64, 192, 384, 384),
+        parameters=5_217_256,
+        macs=163_752_960,
+        weights=("tiny_imagenet",),
+    ),
     "sprint_l": Spec(widths=(96, 256, 512, 512), convs=3, parameters=14_670_600, macs=403_836_928),
 }
 

@@ -136,8 +136,17 @@ def report(
 
 @app.command()
 def predict(
-    run: Annotated[pathlib.Path, typer.Argument(help="a finished run's folder or .keras file")],
-    images: Annotated[list[pathlib.Path], typer.Argument(help="image files")],
+    files: Annotated[
+        list[pathlib.Path],
+        typer.Argument(
+            metavar="[RUN] IMAGES...",
+            help="a finished run's folder or .keras file, and image files; with --model images",
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="a network whose weights come with the package, such as sprint_m"),
+    ] = None,
     top: Annotated[int, typer.Option(help="classes to print")] = 5,
     views: Views = "none",
     backend: Backend = None,
@@ -145,13 +154,18 @@ def predict(
     """Print the likeliest classes of images.
 
     Example: python -m experiments predict runs/alphanet/alphastack goldfish.jpg
+
+    Example: python -m experiments predict --model sprint_m goldfish.jpg
     """
+    import zoo
+
     _check(views)
+    asked, images = (zoo.shipped(model), files) if model else (files[0], files[1:])
     place(None, None, backend=backend).load_backend()
     from experiments.cli import _studies
     from experiments.studies import predict as study
 
-    _studies.predictions(console, study.predict(run, images, top, views=views))
+    _studies.predictions(console, study.predict(asked, images, top, views=views))
 
 
 @app.command()
@@ -178,6 +192,28 @@ def export(
     options = {"backend": backend, "listener": listener}
     found = study.export(run, format, out, images or (), **options)
     _studies.exported(console, found)
+
+
+@app.command()
+def ship(
+    run: RunFolder,
+    out: Annotated[pathlib.Path, typer.Option(help="folder of the files")] = pathlib.Path(
+        "zoo/weights"
+    ),
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    backend: Backend = None,
+) -> None:
+    """Write a run's weights as they come with the package: float16, with a card.
+
+    Example: python -m experiments ship runs/records/tiny_cpu_1h --data-dir ~/data
+    """
+    from experiments.studies import ship as study
+
+    where, listener = place(data_dir, cache_dir, backend=backend), Console(console)
+    file = study.ship(Run(run), where, out, listener)
+    size = f"{file.stat().st_size / 1e6:.1f} MB"
+    console.print(f"wrote [bold]{escape(str(file))}[/], {size}, and its card", soft_wrap=True)
 
 
 @app.command()

@@ -1,11 +1,11 @@
-"""The likeliest classes of image files, by a finished run or a `.keras` file."""
+"""The likeliest classes of image files, by a finished run, a `.keras` file or weights of ours."""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from experiments.training import views as seen
 
 if TYPE_CHECKING:
     import keras
+
+    import zoo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Prediction:
 
 
 def predict(
-    run_or_model: pathlib.Path,
+    asked: pathlib.Path | zoo.Shipped,
     images: Sequence[pathlib.Path],
     top: int = 5,
     *,
@@ -46,30 +48,28 @@ def predict(
 ) -> list[Prediction]:
     """Return the `top` likeliest classes of each image file, with probabilities.
 
-    Files become pixels as those of the run's data set did: upright, white where transparent, RGB
-    or gray as the model wants, resized by the run's filter where they differ. Class names are
-    those of the run, else numbers. Raises ValueError that names every file that is missing or no
-    image, and for unknown views, before the model is loaded.
+    `asked` is a run's folder, a `.keras` file, or weights that come with the zoo. Files become
+    pixels as those of its data set did: upright, white where transparent, RGB or gray as the model
+    wants, resized by the same filter where they differ. Classes of a model without a run around it
+    are numbers. Raises ValueError that names every file that is missing or no image, and for
+    unknown views, before the model is loaded.
     """
     seen.get(views)
     if top < 1:
         raise ValueError(f"top={top}: give 1 or more")
     if not images:
         raise ValueError("no images given: name at least one image file")
-    file, run = runs.of_model(run_or_model)
+    opened = _shipped(asked) if hasattr(asked, "weights") else _saved(asked)
     paths = [pathlib.Path(path) for path in images]
     pictures = datasets.open_pictures(paths)
 
-    import zoo
-
-    model = zoo.load(file)
-    known = _class_names(run, file, classes=model.output_shape[-1])
-    height, width, channels = input_shape(run, model)
-    resample, assumed = resampling(run)
+    answering = opened()
+    known, resample = answering.class_names, answering.resample
+    height, width, channels = answering.input_shape
     pixels = [
         datasets.fit_picture(picture, (width, height), channels, resample) for picture in pictures
     ]
-    probs = seen.predict_views(model, np.stack(pixels), views)
+    probs = seen.predict_views(answering.model, np.stack(pixels), views)
     order = np.argsort(-probs, axis=1, kind="stable")[:, :top]
     return [
         Prediction(
@@ -79,11 +79,48 @@ def predict(
             (width, height),
             None if picture.size == (width, height) else picture.size,
             resample,
-            assumed,
+            answering.assumed,
             views,
         )
         for path, picture, row, ranked in zip(paths, pictures, probs, order, strict=True)
     ]
+
+
+class _Answering(NamedTuple):
+    """A model, what its classes are called, and the pixels that it takes."""
+
+    model: keras.Model
+    class_names: Sequence[str]
+    input_shape: tuple[int, int, int]
+    resample: str
+    assumed: bool
+
+
+def _saved(path: pathlib.Path) -> Callable[[], _Answering]:
+    """Return what opens a run's model or a `.keras` file; it is looked for now."""
+    file, run = runs.of_model(path)
+
+    def opened() -> _Answering:
+        import zoo
+
+        model = zoo.load(file)
+        classes = _class_names(run, file, classes=model.output_shape[-1])
+        return _Answering(model, classes, input_shape(run, model), *resampling(run))
+
+    return opened
+
+
+def _shipped(found: zoo.Shipped) -> Callable[[], _Answering]:
+    """Return what builds a network with weights that come with the zoo."""
+
+    def opened() -> _Answering:
+        import zoo
+
+        names, shape = found.class_names, found.input_shape
+        options = {"weights": found.weights, "input_shape": shape, "classes": len(names)}
+        return _Answering(zoo.build(found.model, **options), names, shape, found.resample, False)
+
+    return opened
 
 
 def resampling(run: Run) -> tuple[str, bool]:
