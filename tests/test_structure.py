@@ -51,6 +51,7 @@ BACKEND_FILES = (
     "experiments/bench/_worker.py",
     "experiments/studies/_formats.py",
     "experiments/training/feed.py",
+    "experiments/training/sgd.py",
     "zoo/_kernels.py",
     "zoo/_weights.py",
 )
