@@ -54,6 +54,7 @@ BACKEND_FILES = (
     "experiments/training/_selftest.py",
     "experiments/training/feed.py",
     "experiments/training/precision.py",
+    "experiments/training/sgd.py",
     "zoo/_kernels.py",
     "zoo/_weights.py",
 )

@@ -14,8 +14,9 @@ from experiments.recipes.fitting import Average, Group, Optimizer
 from experiments.training import averages
 from experiments.training.muon import Muon
 from experiments.training.schedules import PerStep
+from experiments.training.sgd import sgd
 
-OURS = {"muon": Muon}
+OURS = {"muon": lambda: Muon, "sgd": sgd}
 # The group of a variable of this name, where it is not of the layer HEAD.
 GROUPS = {"kernel": "kernel", "bias": "bias", "gamma": "norm", "beta": "norm"}
 HEAD = "logits"
@@ -36,7 +37,8 @@ def make(
     arguments |= {"global_clipnorm": spec.clip} if spec.clip is not None else {}
     added: dict[str, Any] = {}
     try:
-        base = OURS.get(spec.name.lower()) or type(keras.optimizers.get(spec.name))
+        name = spec.name.lower()
+        base = OURS[name]() if name in OURS else type(keras.optimizers.get(spec.name))
         if spec.groups:
             base, added = _grouped(base), {"groups": spec.groups}
         if average:

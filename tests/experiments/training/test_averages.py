@@ -74,7 +74,7 @@ def _batch_normalized(average: Ema, total: int) -> tuple[keras.Model, keras.opti
     model = keras.Sequential([keras.Input((4,)), *layers])
     optimizer = optimizers.make(Optimizer(name="sgd"), average=average, steps=total)
     # top1, as training calls it.
-    model.compile(optimizer, "mse", [keras.metrics.MeanAbsoluteError(name="top1")])
+    model.compile(optimizer, "mse", metrics=[keras.metrics.MeanAbsoluteError(name="top1")])
     optimizers.build(optimizer, model)
     return model, optimizer
 
@@ -136,7 +136,7 @@ def test_the_better_of_weights_and_average_is_kept(parse, train, stripes, tmp_pa
 
     def on_epoch_end(clock, epoch: int, logs: dict) -> None:
         hear(clock, epoch, logs)
-        clock.line |= dict(zip(("val_top1", "val_top1_ema"), told[epoch], strict=True))
+        clock.line.update(zip(("val_top1", "val_top1_ema"), told[epoch], strict=True))
 
     monkeypatch.setattr(callbacks.Clock, "on_epoch_end", on_epoch_end)
     row = parse(average={"name": "ema", "decay": 0.5})

@@ -121,7 +121,16 @@ def _trained(model: keras.Model) -> list:
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("spec", [SGD, {"name": "adamw"}, {"name": "lion", "beta_1": 0.95}])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SGD,
+        {"name": "SGD", "momentum": 0.9},  # whose kernel on TensorFlow is another
+        {"name": "sgd"},
+        {"name": "adamw"},
+        {"name": "lion", "beta_1": 0.95},
+    ],
+)
 def test_without_groups_an_optimizer_is_keras_own_to_the_bit(spec, network):
     ours, theirs = network(), network()
     made = _stepped(ours, **spec)
@@ -130,9 +139,25 @@ def test_without_groups_an_optimizer_is_keras_own_to_the_bit(spec, network):
     optimizer.build(theirs.trainable_variables)
     for step in range(3):
         optimizer.apply([ops.convert_to_tensor(one) for one in _gradients(theirs, step)])
-    assert type(made) is type(optimizer)
+    assert isinstance(made, type(optimizer))
     for one, other in zip(*map(_values, (ours.variables, theirs.variables)), strict=True):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow alone")
+@pytest.mark.parametrize("jit", [True, False])
+def test_tensorflow_s_kernel_for_momentum_trains_as_keras_does(jit, network):
+    """Compiled by XLA, sums and products may be fused otherwise: nearly equal there."""
+    x, y = np.random.default_rng(0).normal(size=(12, 6, 6, 2)), np.arange(12) % 4
+    spec, found = {k: v for k, v in SGD.items() if k != "name"}, []
+    for optimizer in (optimizers.make(Optimizer(**SGD)), keras.optimizers.SGD(**spec)):
+        model = network()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer, loss, jit_compile=jit)
+        model.fit(x, y, batch_size=4, epochs=3, shuffle=False, verbose=0)
+        found.append(_values([*model.variables, *optimizer.variables]))
+    for one, other in zip(*found, strict=True):
+        assert np.array_equal(one, other) or (jit and np.allclose(one, other, atol=1e-6))
 
 
 @pytest.mark.backend
