@@ -17,7 +17,7 @@ from experiments.runs.folder import held
 
 # All that has a state: dropout is in the network itself.
 EVERYTHING = {
-    "augment": {"alternating_flip": True, "width_shift": 3, "rotation": 9.0, "cutout": 8},
+    "augment": {"alternating_flip": True, "width_shift": 3, "channel_shift": 30, "cutout": 8},
     "mix": {"mixup": 0.4, "cutmix": 1.0, "probability": 0.8},
     "loss": {"label_smoothing": 0.2, "validation": "smoothed"},
     "epochs": 4,

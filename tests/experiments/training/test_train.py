@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+import augment
 import zoo
 from experiments import recipes
 from experiments.datasets import Split
@@ -96,6 +97,41 @@ def test_augmented_images_are_shown_as_training_saw_them(parse, train, stripes, 
     run = train(parse(augment="C", epochs=1), tmp_path / "run", stripes)
     assert run.samples["augmented"].shape == (6, 5, 28, 28, 1)
     assert run.samples["original"].shape == (6, 28, 28, 1)
+
+
+def test_mixed_images_are_shown_as_training_saw_them(parse, train, stripes, tmp_path):
+    row = parse(mix={"cutmix": 1.0}, augment={"cutout": 9}, epochs=1, seed=4)
+    samples = train(row, tmp_path / "run", stripes).samples
+    images = stripes.train.images
+    found = [np.flatnonzero((images == o).all(axis=(1, 2, 3)))[0] for o in samples["original"]]
+    policy = augment.get(row.augment)
+    for epoch in range(5):
+        draws = {"seed": 4, "epoch": epoch, "n": 64, "shape": (28, 28, 1)}
+        drawn = augment.draw_mix(augment.Mix(cutmix=1.0), indices=found, **draws)
+        own, other = (
+            augment.batch(images[numbers], policy, seed=4, epoch=epoch, indices=numbers)
+            for numbers in (found, drawn["partner"])
+        )
+        mixed = np.asarray(augment.apply_mix(own, other, drawn)).round().astype("uint8")
+        np.testing.assert_array_equal(samples["augmented"][:, epoch], mixed)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("validation", ["plain", "smoothed"])
+def test_the_loss_of_validation_images_is_plain_unless_smoothed(
+    validation, parse, train, stripes, tmp_path
+):
+    loss = {"label_smoothing": 0.4, "validation": validation}
+    row = parse(loss=loss, mix={"mixup": 1.0}, epochs=2, keep="last")
+    run = train(row, tmp_path / "run", stripes)
+    said = np.log(run.probs)
+    plain = -said[np.arange(24), run.labels].mean()
+    smoothed = 0.6 * plain - 0.4 * said.mean()
+    expected = {"plain": plain, "smoothed": smoothed}[validation]
+    assert abs(plain - smoothed) > 0.01, "the test would show too little"
+    # History has six digits.
+    assert run.history["val_loss"][-1] == pytest.approx(expected, rel=1e-4)
+    assert run.metrics["loss"] == pytest.approx(plain, rel=1e-4)
 
 
 def test_a_share_of_the_images_is_all_that_is_seen(parse, train, stripes, tmp_path):
