@@ -12,6 +12,7 @@ from experiments.place import Place
 from experiments.runs import Run
 from experiments.training import callbacks, check, phases
 from experiments.training.checkpoint import Checkpoint
+from experiments.training.train import run as run_row
 
 # It averages its last map; with dropout, which has a state.
 AVERAGING = {"name": "resnext_narrow3", "blocks": 1, "flatten": False, "dropout": 0.2}
@@ -141,6 +142,12 @@ def test_a_network_goes_on_at_another_size_with_all_that_it_has(name, tmp_path):
         whole.trainable_variables, whole.optimizer.variables[2:], strict=True
     ):
         assert np.array_equal(slot.numpy(), slot_of[variable.path].numpy()), variable.path
+
+
+def test_copies_of_built_in_data_are_made_where_a_row_is_run(parse, tmp_path):
+    row = parse(**SIZES | {"sizes": [[1, 28], [1, 32]]}, data={"name": "digits"}, batch_size=256)
+    metrics = run_row(row, tmp_path / "run", Place(runs=tmp_path))
+    assert metrics["epochs"] == 2 and list(Run(tmp_path / "run").history["size"]) == [28, 32]
 
 
 # What is refused ------------------------------------------------------------------------------
