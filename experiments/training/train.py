@@ -106,7 +106,7 @@ def _fit(
     )
     clock = callbacks.Clock(plan.seen, phase.size)
     best = callbacks.Best(clock, row.last_size)
-    stop = [callbacks.Stopping(row.early_stop, clock)] if row.early_stop else []
+    stop = [callbacks.Stopping(row.early_stop, clock, phase.last)] if row.early_stop else []
     seed = callbacks.TorchSeed(row.seed, clock)
     saved = [clock, best, *schedules.callbacks(row.schedule, clock), *stop, seed]
     if row.refresh:

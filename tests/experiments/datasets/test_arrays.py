@@ -211,7 +211,7 @@ def test_digits(cache, load):
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_arrays_are_resized_like_files(tmp_path, name, load):
-    """By `box`, half the side is the mean of four pixels, rounded as PIL rounds."""
+    """By `box`, half the side is the mean of four pixels; PIL rounds twice, across and down."""
     if name == "mnist":
         np.savez(tmp_path / "mnist.npz", **small_mnist(7))
     else:
@@ -223,4 +223,4 @@ def test_arrays_are_resized_like_files(tmp_path, name, load):
     assert np.array_equal(half.train.labels, whole.train.labels)
     for ours, theirs in ((half.train, whole.train), (half.validation, whole.validation)):
         images = np.asarray(theirs.images, float).reshape(-1, side, 2, side, 2, channels)
-        assert abs(ours.images - images.mean(axis=(2, 4))).max() <= 0.5
+        assert abs(ours.images - images.mean(axis=(2, 4))).max() <= 1

@@ -1,6 +1,7 @@
 """Images that change their size while a network is trained."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import zoo
 from experiments import recipes
 from experiments.datasets import Dataset, Split
 from experiments.place import Place
+from experiments.recipes.fitting import Stop
 from experiments.runs import Run
 from experiments.training import callbacks, check, phases
 from experiments.training.checkpoint import Checkpoint
@@ -79,6 +81,28 @@ def test_the_best_epoch_is_one_of_the_last_size(values):
         best.on_epoch_end(0)
         seen.append(best.epoch)
     assert seen == [0, 0, 0, 4, 4 + (values[4] > values[3])]
+
+
+def test_waiting_begins_anew_with_each_size_and_stops_in_the_last_phase_alone():
+    def stopped(last: bool) -> list[bool]:
+        clock, found = callbacks.Clock(images=1), []
+        stop = callbacks.Stopping(Stop(patience=2), clock, last)
+        stop.set_model(types.SimpleNamespace())
+        for value, size in zip([9, 1, 5, 5, 4, 4], [32, 32, 28, 28, 28, 28], strict=True):
+            clock.history.append({"val_top1": value, "size": size})
+            stop.on_epoch_end(0)
+            found.append(stop.stopped)
+        return found
+
+    assert stopped(last=True) == [False, False, False, False, True, True]
+    assert not any(stopped(last=False))
+
+
+def test_a_run_that_stops_early_reaches_the_last_size(parse, train, stripes, copies, tmp_path):
+    stop = {"patience": 1, "monitor": "val_top1", "min_delta": 100.0}
+    row = parse(**SIZES | {"sizes": [[3, 32], [4, 28]]}, early_stop=stop)
+    run = train(row, tmp_path / "run", stripes, copies=copies)
+    assert list(run.history["size"]) == [32, 32, 32, 28, 28]
 
 
 def test_the_best_epoch_of_a_run_is_the_one_that_its_metrics_name(
