@@ -97,7 +97,7 @@ def _facts(run: Run, others: Sequence[Run]) -> list[tuple[str, str]]:
         "Recipe": row.recipe,
         "Changed": "; ".join(changes(run, others)),
         "Network": metrics["model"],
-        "Sizes": ", ".join(f"{n} epochs at {size} px" for n, size in sizes),
+        "Epochs by size": ", ".join(f"{n} x {size} px" for n, size in sizes),
         "Augmentation": "own policy" if isinstance(policy, Mapping) else policy or "none",
         "Rule": getattr(row, "rule", None),
         "Weights": getattr(row, "weights", None),
