@@ -9,8 +9,8 @@ from experiments.recipes.images import Images, Resample
 
 Phase = Annotated[list[Positive], pydantic.Field(min_length=2, max_length=2)]
 """Epochs, and the side of the images in pixels."""
-# What knows the images at one size only, or may end training before the last one.
-_NOT_WITH = ("distill", "adversarial", "early_stop")
+# What knows the images at one size only.
+_NOT_WITH = ("distill", "adversarial")
 
 
 class Resized(Part):
@@ -20,7 +20,8 @@ class Resized(Part):
     of the data; `epochs` is then their sum and may be left out. The small copies are made once, of
     the files, by `sizes_resample` (none: as the data is). Where an augmentation counts in pixels,
     they are those of the copy; validation images have the size of their epoch, `size` in the
-    history, and `keep: best` chooses among epochs of the last size.
+    history. `keep: best` chooses among epochs of the last size, `early_stop` stops in the last
+    phase alone, and what waits for a better value begins anew with each phase.
 
     `refresh` gives batch normalization, after the last epoch, the mean statistics of so many
     batches of that epoch at the weights that are kept (0: what the moving average has).
@@ -66,7 +67,7 @@ class Resized(Part):
         if given := [field for field in _NOT_WITH if getattr(self, field) is not None]:
             raise ValueError(
                 f"{', '.join(given)} and sizes do not go together: a teacher and adversarial "
-                "images have one size, and a run that stops early may not reach the last one"
+                "images have one size"
             )
         return self
 

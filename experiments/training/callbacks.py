@@ -156,7 +156,10 @@ class Best(Saved):
 
 
 class Waiting(Saved):
-    """Counts epochs without a better value of a monitor: stopping and plateaus wait alike."""
+    """Counts epochs without a better value of a monitor: stopping and plateaus wait alike.
+
+    Where the size of images changes, waiting begins anew: values of two sizes do not compare.
+    """
 
     def __init__(self, spec: Patience, clock: Clock):
         super().__init__()
@@ -171,6 +174,8 @@ class Waiting(Saved):
     def exhausted(self) -> bool:
         """Take the last epoch's value; True after `patience` epochs without a better one."""
         value = self.clock.line[self.spec.monitor]
+        if len({line.get("size") for line in self.clock.history[-2:]}) > 1:
+            self.best, self.wait = None, 0
         if self.best is None or self._gain(value) > self._least():
             self.best, self.wait = value, 0
             return False
@@ -185,13 +190,13 @@ class Waiting(Saved):
 
 
 class Stopping(Waiting):
-    """Ends training early."""
+    """Ends training early, but no sooner than in its `last` phase."""
 
     name = "stop"
 
-    def __init__(self, spec: Stop, clock: Clock):
+    def __init__(self, spec: Stop, clock: Clock, last: bool = True):
         super().__init__(spec, clock)
-        self.stopped = False
+        self.last, self.stopped = last, False
 
     def state(self) -> dict[str, Any]:
         """Return also whether training has ended."""
@@ -199,7 +204,7 @@ class Stopping(Waiting):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Stop where it was waited long enough."""
-        self.stopped = self.exhausted()
+        self.stopped = self.exhausted() and self.last
         if self.stopped:  # another callback may have ended training already
             self.model.stop_training = True
 

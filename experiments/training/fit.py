@@ -59,7 +59,7 @@ def fit(
 
     clock = callbacks.Clock(plan.seen, plan.seen_in, schedule and schedule.at, phase.size)
     best, budget = callbacks.Best(clock, row.last_size), Budget(row, clock)
-    stop = [callbacks.Stopping(row.early_stop, clock)] if row.early_stop else []
+    stop = [callbacks.Stopping(row.early_stop, clock, phase.last)] if row.early_stop else []
     seed = callbacks.TorchSeed(row.seed, clock)
     saved = [clock, best, *schedules.callbacks(row.schedule, clock), *stop, seed, budget, wall]
     checkpoint = Checkpoint(made.state)

@@ -61,6 +61,30 @@ def test_experts_are_as_many_trainings_and_a_vote_is_nothing():
     assert cost.of_vote(vote, {"a": _row()}, SIZE).total == 0
 
 
+def test_small_images_cost_by_their_area():
+    sizes = [[6, 32], [6, 48], [4, 64]]
+    row = _row(model={"name": "resnet18"}, epochs=None, sizes=sizes)
+    work = cost.of_training(row, {}, SIZE)
+    whole = cost.of_training(_row(model={"name": "resnet18"}, epochs=1), {}, SIZE).total
+    assert work.images == 1000 and work.epochs == 16
+    assert work.total == pytest.approx(whole * (6 / 4 + 6 * 9 / 16 + 4))
+    # What the network multiplies at each size, its stem that of the last one.
+    each = [
+        zoo.profile(zoo.build("resnet18", stem="tiny", input_shape=(side, side, 3), classes=200))[1]
+        for _, side in sizes
+    ]
+    counted = sum(1000 * epochs * macs for (epochs, _), macs in zip(sizes, each, strict=True))
+    assert work.total == pytest.approx(counted, rel=0.01)  # the dense layer does not shrink
+    enlarged = {"name": "inception_v3"}
+    least = zoo.info("inception_v3").enlarges_to
+    assert least > 64
+    row = _row(model=enlarged, epochs=None, sizes=[[1, 32], [1, 64]])
+    assert (
+        cost.of_training(row, {}, SIZE).macs
+        == cost.of_training(_row(model=enlarged), {}, SIZE).macs
+    )
+
+
 @pytest.mark.parametrize(
     ("model", "shape"),
     [
@@ -107,6 +131,11 @@ def test_hours_are_by_the_rate_of_the_same_network_else_of_all(finish):
     assert rate.hours(recipes.load("laptop/ghostnet"), work) == pytest.approx(3)
     assert rate.hours(recipes.load("laptop/alphanet"), work) == pytest.approx(1)
     assert rate.hours(recipes.load("laptop/simplenet"), work) == pytest.approx(1.5)
+    sizes = {"sizes": [[1, 32], [1, 64]], "epochs": 2, "recipe": "test/grown"}
+    content = recipes.load("laptop/ghostnet").model_dump(exclude_none=True) | sizes
+    grown = finish(recipes.parse(content, "test"), train=3600, macs=100, seconds=3600)
+    write_json(grown / names.ENVIRONMENT, slow.environment)
+    assert cost.Rate([Run(grown)], "tensorflow").by_network["ghostnet_100"] == [200 * 5 / 8]
     for runs, backend in (([], "tensorflow"), ([slow, fast], "jax")):
         assert cost.Rate(runs, backend).hours(recipes.load("laptop/ghostnet"), work) is None
     write_json(slow.path / names.ENVIRONMENT, slow.environment | {"cores": 999})

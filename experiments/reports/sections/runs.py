@@ -92,10 +92,12 @@ def _mistakes(run: Run) -> list[dict[str, Any]]:
 def _facts(run: Run, others: Sequence[Run]) -> list[tuple[str, str]]:
     row, metrics = run.row, run.metrics
     policy, optimizer = getattr(row, "augment", None), getattr(row, "optimizer", None)
+    sizes = getattr(row, "sizes", None) or ()
     facts = {
         "Recipe": row.recipe,
         "Changed": "; ".join(changes(run, others)),
         "Network": metrics["model"],
+        "Epochs by size": ", ".join(f"{n} x {size} px" for n, size in sizes),
         "Augmentation": "own policy" if isinstance(policy, Mapping) else policy or "none",
         "Rule": getattr(row, "rule", None),
         "Weights": getattr(row, "weights", None),

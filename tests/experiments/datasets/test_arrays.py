@@ -230,3 +230,20 @@ def test_digits(cache, load):
     assert np.array_equal(dataset.train.images[0], enlarged)
     with pytest.raises(ValueError, match="digits is built in"):
         load("digits", "somewhere")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_arrays_are_resized_like_files(tmp_path, name, load):
+    """By `box`, half the side is the mean of four pixels; PIL rounds twice, across and down."""
+    if name == "mnist":
+        np.savez(tmp_path / "mnist.npz", **small_mnist(7))
+    else:
+        binary_cifar(tmp_path / "bin", name, count=7)
+    whole = load(name, tmp_path)
+    side, channels = whole.image_shape[0] // 2, whole.image_shape[2]
+    half = load(name, tmp_path, size=side, resample="box")
+    assert half.image_shape == (side, side, channels)
+    assert np.array_equal(half.train.labels, whole.train.labels)
+    for ours, theirs in ((half.train, whole.train), (half.validation, whole.validation)):
+        images = np.asarray(theirs.images, float).reshape(-1, side, 2, side, 2, channels)
+        assert abs(ours.images - images.mean(axis=(2, 4))).max() <= 1

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -109,6 +110,15 @@ def test_experts_begin_with_the_clean_weights_or_with_the_recipe_alone(made, row
         assert second.model == clean.row.model | given
         assert (second.seed, second.epochs, second.optimizer.name) == (9, 2, "sgd")
         assert folder == made.path / "experts" / "02"
+
+
+def test_experts_of_a_network_that_saw_several_sizes_see_the_last_one(row, tmp_path):
+    fields = {"sizes": [[3, 32], [4, 64]], "sizes_resample": "box", "model": {"name": "resnet18"}}
+    content = {"recipe": "test/clean", "data": {"name": "x", "size": 64}} | fields
+    clean = types.SimpleNamespace(row=recipes.parse(content, "test"), model_file=tmp_path)
+    expert = parts._expert(row, clean, tmp_path, 1, [0])
+    assert (expert.sizes, expert.sizes_resample, expert.epochs) == (None, None, 2)
+    assert recipes.parse(expert.model_dump(exclude_none=True), "test") == expert
 
 
 def test_classes_are_divided_by_number(row, clean, digits):

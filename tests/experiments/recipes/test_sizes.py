@@ -36,7 +36,6 @@ def test_copies_are_made_like_the_data_unless_the_row_says_otherwise():
     [
         ({"epochs": 15}, "epochs: 15, but sizes have 16 epochs in all"),
         ({"data": {"name": "x", "size": 48}}, "sizes end at 64 pixels, but data.size is 48"),
-        ({"early_stop": {"patience": 2}}, "early_stop and sizes do not go together"),
         ({"distill": {"teacher": "a"}}, "distill and sizes do not go together"),
         ({"adversarial": {"folder": "a"}}, "adversarial and sizes do not go together"),
         ({"sizes": [[6, 32, 1]]}, r"sizes\.0: .*at most 2 items"),

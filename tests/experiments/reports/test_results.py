@@ -57,6 +57,13 @@ def test_the_epoch_that_validation_images_chose_is_told(make_run, page_of, tmp_p
     assert page_of(run).tables == page.tables and page_of(run).text == page.text
 
 
+def test_the_sizes_of_images_over_time_are_told(make_run, page_of, tmp_path):
+    sizes = {"data.size": 64, "sizes": [[1, 32], [1, 64]], "epochs": 2}
+    row = recipes.load("laptop/ghostnet", sizes)
+    run = make_run(tmp_path / "run", row, epochs=2)
+    assert "Epochs by size 1 x 32 px, 1 x 64 px" in text(page_of(run))
+
+
 def test_an_epoch_that_nothing_chose_needs_no_note(make_run, page_of, tmp_path):
     row = recipes.load("alphanet/alphanet_v4", {"keep": "last"})
     for folder, options in (

@@ -38,6 +38,19 @@ def test_a_history_of_no_use_is_told_by_its_line(text, told, tmp_path):
         history.read(tmp_path / "history.csv")
 
 
+@pytest.mark.parametrize(
+    ("columns", "best"),
+    [
+        ({"val_top1": [1, 3, 3, 2]}, 1),
+        ({"val_top1": [np.nan, 0]}, 1),
+        ({"val_top1": [9, 3, 4, 4], "size": [32, 64, 64, 64]}, 2),
+        ({"val_top1": [5, 9, 4], "size": [64, 32, 64]}, 0),
+    ],
+)
+def test_the_best_epoch_is_the_first_of_equals_of_the_last_size(columns, best):
+    assert history.best(columns) == best
+
+
 def test_an_empty_cell_of_a_history_is_no_number(tmp_path):
     write_text(tmp_path / "h.csv", "epoch,loss,top1,val_loss,val_top1\n1,2,3,4,\n")
     assert np.isnan(history.read(tmp_path / "h.csv")["val_top1"]).all()

@@ -1,6 +1,7 @@
 """Images that change their size while a network is trained."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import zoo
 from experiments import recipes
 from experiments.datasets import Dataset, Split
 from experiments.place import Place
+from experiments.recipes.fitting import Stop
 from experiments.runs import Run
 from experiments.training import callbacks, check, phases
 from experiments.training.checkpoint import Checkpoint
+from experiments.training.train import run as run_row
 
 # It averages its last map; with dropout, which has a state.
 AVERAGING = {"name": "resnext_narrow3", "blocks": 1, "flatten": False, "dropout": 0.2}
@@ -80,6 +83,28 @@ def test_the_best_epoch_is_one_of_the_last_size(values):
     assert seen == [0, 0, 0, 4, 4 + (values[4] > values[3])]
 
 
+def test_waiting_begins_anew_with_each_size_and_stops_in_the_last_phase_alone():
+    def stopped(last: bool) -> list[bool]:
+        clock, found = callbacks.Clock(images=1), []
+        stop = callbacks.Stopping(Stop(patience=2), clock, last)
+        stop.set_model(types.SimpleNamespace())
+        for value, size in zip([9, 1, 5, 5, 4, 4], [32, 32, 28, 28, 28, 28], strict=True):
+            clock.history.append({"val_top1": value, "size": size})
+            stop.on_epoch_end(0)
+            found.append(stop.stopped)
+        return found
+
+    assert stopped(last=True) == [False, False, False, False, True, True]
+    assert not any(stopped(last=False))
+
+
+def test_a_run_that_stops_early_reaches_the_last_size(parse, train, stripes, copies, tmp_path):
+    stop = {"patience": 1, "monitor": "val_top1", "min_delta": 100.0}
+    row = parse(**SIZES | {"sizes": [[3, 32], [4, 28]]}, early_stop=stop)
+    run = train(row, tmp_path / "run", stripes, copies=copies)
+    assert list(run.history["size"]) == [32, 32, 32, 28, 28]
+
+
 def test_the_best_epoch_of_a_run_is_the_one_that_its_metrics_name(
     parse, train, stripes, copies, tmp_path, monkeypatch
 ):
@@ -141,6 +166,12 @@ def test_a_network_goes_on_at_another_size_with_all_that_it_has(name, tmp_path):
         whole.trainable_variables, whole.optimizer.variables[2:], strict=True
     ):
         assert np.array_equal(slot.numpy(), slot_of[variable.path].numpy()), variable.path
+
+
+def test_copies_of_built_in_data_are_made_where_a_row_is_run(parse, tmp_path):
+    row = parse(**SIZES | {"sizes": [[1, 28], [1, 32]]}, data={"name": "digits"}, batch_size=256)
+    metrics = run_row(row, tmp_path / "run", Place(runs=tmp_path))
+    assert metrics["epochs"] == 2 and list(Run(tmp_path / "run").history["size"]) == [28, 32]
 
 
 # What is refused ------------------------------------------------------------------------------
