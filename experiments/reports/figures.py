@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments.reports import plots
 from experiments.reports.svg import HUES
 from experiments.runs import Run
+from experiments.runs.history import by_images
 
 EXTREMES = 10  # best and worst classes shown by name where there are too many for all
 MARKED_STEPS = 12  # a learning rate that changes more often is a schedule, told in words
@@ -63,6 +64,9 @@ def _learning(run: Run) -> dict[str, Figure]:
         ]
         marked = steps if len(steps) <= MARKED_STEPS else []
         figures[f"curve_{key}"] = plots.curves(lines, title.capitalize(), marked)
+    if run.progress:
+        line = plots.Curve("validation", *by_images(run))
+        figures["curve_images"] = plots.curves([line], "Top-1, %", xlabel="training images seen")
     return figures
 
 

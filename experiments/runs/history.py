@@ -3,18 +3,24 @@
 Columns are loss, top1, top3, top5, the same of validation (val_), lr, images (training images seen
 since the start, repeated ones included), seconds, images_per_second. Runs of earlier versions have
 no images.
+
+progress.csv: a line every so many steps; columns are epoch (in which it lies), step (since the
+start), images, seconds (of training so far), val_loss, val_top1.
 """
 
 import csv
 import io
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from experiments._files import write_text
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1")
+PROGRESS = ("epoch", "step", "images", "seconds", "val_loss", "val_top1")
 
 
 def write(path: pathlib.Path, history: list[dict[str, float]]) -> None:
@@ -30,13 +36,13 @@ def write(path: pathlib.Path, history: list[dict[str, float]]) -> None:
     write_text(path, text.getvalue())
 
 
-def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Read the history by column; an empty cell is NaN. ValueError says what is wrong."""
+def read(path: pathlib.Path, columns: Sequence[str] = COLUMNS) -> dict[str, np.ndarray]:
+    """Read lines by column; an empty cell is NaN. ValueError says what is wrong."""
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = list(csv.reader(file)) or [[]]
-    missing = [name for name in COLUMNS if name not in header]
+    missing = [name for name in columns if name not in header]
     if missing or not rows:
-        raise ValueError(f"no column {', '.join(missing)}" if missing else "no epochs")
+        raise ValueError(f"no column {', '.join(missing)}" if missing else "no lines")
     values = np.empty((len(rows), len(header)))
     for number, row in enumerate(rows):
         try:
@@ -44,3 +50,21 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
         except ValueError as error:
             raise ValueError(f"line {number + 2}: {error}") from error
     return dict(zip(header, values.T, strict=True))
+
+
+def by_images(run: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return images seen and validation top-1 in percent of all lines of a run that know both."""
+    known = [table for table in (run.progress, run.history) if "images" in table]
+    images, top1 = (
+        np.concatenate([table[name] for table in known] or [np.empty(0)])
+        for name in ("images", "val_top1")
+    )
+    images, first = np.unique(images, return_index=True)
+    return images, top1[first]
+
+
+def images_until(run: Any, top1: float) -> int | None:
+    """Return after how many training images validation first reached `top1` percent, if ever."""
+    images, reached = by_images(run)
+    found = images[reached >= top1]
+    return int(found[0]) if len(found) else None

@@ -1,5 +1,6 @@
 """Train one row of a recipe into a run folder; begun again, it goes on where it was cut off."""
 
+import functools
 import pathlib
 
 import keras
@@ -13,11 +14,12 @@ from experiments.place import Place
 from experiments.recipes import Train
 from experiments.recipes.fitting import Optimizer
 from experiments.runs import Run, making, metrics
-from experiments.training import adversarial, callbacks, feed, schedules
+from experiments.training import adversarial, callbacks, feed, schedules, steps
 from experiments.training.budget import Budget
 from experiments.training.checkpoint import Checkpoint
 from experiments.training.part import seen
 from experiments.training.predict import BATCH, augmented_views, predict_probs
+from experiments.training.progress import Progress, measured
 from experiments.training.targets import Labels, Teacher
 
 
@@ -107,7 +109,13 @@ def _fit(
     best = callbacks.Best(clock)
     stop = [callbacks.Stopping(row.early_stop, clock)] if row.early_stop else []
     seed, budget = callbacks.TorchSeed(row.seed, clock), Budget(row, clock)
-    saved = [clock, best, *schedules.callbacks(row.schedule, clock), *stop, seed, budget, wall]
+    within = []
+    if row.validate_every:
+        measure = functools.partial(measured, model, part.validation)
+        parts = (plan.steps, measure, made.write_progress, clock, budget, listener)
+        within = [Progress(row.validate_every, *parts)]
+    rates = schedules.callbacks(row.schedule, clock)
+    saved = [clock, best, *rates, *stop, seed, budget, wall, *within]
     checkpoint = Checkpoint(made.state)
     checkpoint.restore(trainer, saved)
 
@@ -117,7 +125,7 @@ def _fit(
 
     total = feed.total_steps(row, plan)
     epochs = -(-total // plan.steps)
-    others = [callbacks.Finite(), callbacks.Tell(listener, clock, epochs, plan.steps)]
+    others = [steps.Finite(), callbacks.Tell(listener, clock, epochs, plan.steps)]
     over = budget.ended or any(one.stopped for one in stop)
     if clock.steps < total and not over:
         images = part.train.join(extra) if extra else part.train
@@ -128,7 +136,7 @@ def _fit(
             initial_epoch=clock.epoch,
             epochs=epochs,
             validation_data=feed.Validation(part.validation, BATCH),
-            callbacks=[*saved, *others, callbacks.Keep(keep)],
+            callbacks=steps.Steps([*saved, *others, callbacks.Keep(keep)], trainer),
             shuffle=False,
             verbose=0,
         )
