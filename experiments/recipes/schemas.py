@@ -8,6 +8,7 @@ import augment
 import zoo
 from experiments.recipes._part import Part, Positive, Rate, Seed, close_to
 from experiments.recipes.attack import Attack
+from experiments.recipes.dropout import Dropout
 from experiments.recipes.expect import Expect
 from experiments.recipes.fitting import (
     Adversarial,
@@ -114,6 +115,7 @@ class Train(_Fitted):
     validate_every: Positive | None = None
     early_stop: Stop | None = None
     schedule: Schedule = Constant()
+    dropout: Dropout | None = None
     distill: Distill | None = None
     adversarial: Adversarial | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"

@@ -202,6 +202,7 @@ class Run:
             _reading.existing(self.path / names.METRICS)
         damaged = functools.partial(_reading.damaged, self.path / names.PREDICTIONS)
         _ = self.row, self.environment, self.dataset, self.metrics, self.history, self.samples
+        _ = self.progress
         if self.probs.ndim != 2 or len(self.probs) != len(self.labels) or not len(self.labels):
             shapes = f"probs {self.probs.shape}, labels {self.labels.shape}"
             raise damaged(f"{shapes}: (n, classes) and (n,) are expected")

@@ -17,6 +17,7 @@ from experiments.runs import Run, making, metrics
 from experiments.training import adversarial, callbacks, feed, schedules, steps
 from experiments.training.budget import Budget
 from experiments.training.checkpoint import Checkpoint
+from experiments.training.dropout import DropoutRate
 from experiments.training.part import seen
 from experiments.training.predict import BATCH, augmented_views, predict_probs
 from experiments.training.progress import Progress, measured
@@ -115,7 +116,8 @@ def _fit(
         parts = (plan.steps, measure, made.write_progress, clock, budget, listener)
         within = [Progress(row.validate_every, *parts)]
     rates = schedules.callbacks(row.schedule, clock)
-    saved = [clock, best, *rates, *stop, seed, budget, wall, *within]
+    dropout = [DropoutRate(row.dropout, model)] if row.dropout else []
+    saved = [clock, best, *rates, *dropout, *stop, seed, budget, wall, *within]
     checkpoint = Checkpoint(made.state)
     checkpoint.restore(trainer, saved)
 
