@@ -8,6 +8,7 @@ import augment
 import zoo
 from experiments.recipes._part import Part, Positive, Rate, Seed, Views, close_to
 from experiments.recipes.attack import Attack
+from experiments.recipes.dropout import Dropout
 from experiments.recipes.expect import Expect
 from experiments.recipes.fitting import (
     Adversarial,
@@ -117,6 +118,9 @@ class Train(Resized, _Fitted):
     other. Hours depend on the machine and on what else it does: a run that they end cannot be
     repeated bit for bit, and the schedule of its rate, which knows of `max_steps`, does not know
     of them.
+
+    With `validate_every`, the validation images are predicted every so many batches within the
+    epochs as well: progress.csv keeps their accuracy. Nothing else changes by it.
     """
 
     kind: Literal["train"] = "train"
@@ -125,11 +129,13 @@ class Train(Resized, _Fitted):
     freeze: Literal["body", "none"] = "none"
     max_steps: Positive | None = None
     max_hours: Rate | None = None
+    validate_every: Positive | None = None
     early_stop: Stop | None = None
     schedule: Schedule = Constant()
     average: Average | None = None
     loss: Loss = Loss()
     mix: Mix | None = None
+    dropout: Dropout | None = None
     distill: Distill | None = None
     adversarial: Adversarial | None = None
     precision: Literal["auto", "float32", "bfloat16", "mixed_bfloat16"] = "auto"

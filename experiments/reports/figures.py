@@ -63,6 +63,9 @@ def _learning(run: Run) -> dict[str, Figure]:
         ]
         marked = steps if len(steps) <= MARKED_STEPS else []
         figures[f"curve_{key}"] = plots.curves(lines, title.capitalize(), marked)
+    if run.progress:
+        line = plots.Curve("validation", *history.by_images(run))
+        figures["curve_images"] = plots.curves([line], "Top-1, %", xlabel="training images seen")
     return figures
 
 

@@ -13,9 +13,10 @@ from experiments.runs import names
 from experiments.runs.dataset import describe, other_data
 from experiments.runs.environment import environment
 from experiments.runs.folder import held, write_start
+from experiments.runs.history import images_until
 from experiments.runs.run import Run, short_names
 
-__all__ = ["Run", "check_backend", "find", "making", "of_model", "short_names"]
+__all__ = ["Run", "check_backend", "find", "images_until", "making", "of_model", "short_names"]
 
 
 @contextlib.contextmanager

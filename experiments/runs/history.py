@@ -4,6 +4,9 @@ Columns are loss, top1, top3, top5, the same of validation (val_), lr, images (t
 since the start, repeated ones included), seconds, images_per_second; where weights are averaged,
 val_loss_ema and val_top1_ema are those of the averaged ones; size is the side of all images in
 pixels, where that changes. Runs of earlier versions have no images.
+
+progress.csv: a line every so many steps; columns are epoch (in which it lies), step (since the
+start), images, seconds (of training so far), val_loss, val_top1.
 """
 
 import csv
@@ -11,13 +14,14 @@ import io
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments._files import write_text
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1")
+PROGRESS = ("epoch", "step", "images", "seconds", "val_loss", "val_top1")
 
 
 class Score(NamedTuple):
@@ -47,13 +51,13 @@ def write(path: pathlib.Path, history: list[dict[str, float]]) -> None:
     write_text(path, text.getvalue())
 
 
-def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Read the history by column; an empty cell is NaN. ValueError says what is wrong."""
+def read(path: pathlib.Path, columns: Sequence[str] = COLUMNS) -> dict[str, np.ndarray]:
+    """Read lines by column; an empty cell is NaN. ValueError says what is wrong."""
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = list(csv.reader(file)) or [[]]
-    missing = [name for name in COLUMNS if name not in header]
+    missing = [name for name in columns if name not in header]
     if missing or not rows:
-        raise ValueError(f"no column {', '.join(missing)}" if missing else "no epochs")
+        raise ValueError(f"no column {', '.join(missing)}" if missing else "no lines")
     values = np.empty((len(rows), len(header)))
     for number, row in enumerate(rows):
         try:
@@ -75,3 +79,21 @@ def best(columns: Mapping[str, Sequence[float]]) -> int:
         size = np.asarray(columns["size"])
         top1 = np.where(size == size[-1], top1, -1)
     return int(np.argmax(top1))
+
+
+def by_images(run: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return images seen and validation top-1 in percent of all lines of a run that know both."""
+    known = [table for table in (run.progress, run.history) if "images" in table]
+    images, top1 = (
+        np.concatenate([table[name] for table in known] or [np.empty(0)])
+        for name in ("images", "val_top1")
+    )
+    images, first = np.unique(images, return_index=True)
+    return images, top1[first]
+
+
+def images_until(run: Any, top1: float) -> int | None:
+    """Return after how many training images validation first reached `top1` percent, if ever."""
+    images, reached = by_images(run)
+    found = images[reached >= top1]
+    return int(found[0]) if len(found) else None

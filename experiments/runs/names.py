@@ -6,6 +6,7 @@
     dataset.json      name, class_names, class_ids, train and validation (counts), image_shape,
                       digest (of the images and labels of each split of the whole data set)
     history.csv       `experiments.runs.history`; not of a vote
+    progress.csv      `experiments.runs.history`: within the epochs, where the row asks for it
     metrics.json      `experiments.runs.metrics`: the run is finished when it is there
     model.keras       functional model, raw pixels in, probabilities out, not compiled; not of a
                       vote
@@ -20,4 +21,5 @@ No other file of the project spells these names. Every file is written whole or 
 RECIPE, ENVIRONMENT, DATASET = "recipe.yaml", "environment.json", "dataset.json"
 HISTORY, METRICS, MODEL = "history.csv", "metrics.json", "model.keras"
 PREDICTIONS, SAMPLES = "predictions.npz", "samples.npz"
+PROGRESS = "progress.csv"
 STATE, LOG, PLOTS = "state", "log.txt", "plots"

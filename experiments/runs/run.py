@@ -117,6 +117,12 @@ class Run:
         return _reading.read(self.path / names.HISTORY, history.read)
 
     @functools.cached_property
+    def progress(self) -> dict[str, np.ndarray]:
+        """Columns of the lines within the epochs; empty where the row asked for none."""
+        file = self.path / names.PROGRESS
+        return _reading.read(file, history.read, history.PROGRESS) if file.is_file() else {}
+
+    @functools.cached_property
     def predictions(self) -> dict[str, np.ndarray]:
         """Probabilities (n, classes) and labels (n,) of the validation images."""
         return _reading.read(self.path / names.PREDICTIONS, outputs.read, outputs.PREDICTIONS)
@@ -196,6 +202,7 @@ class Run:
             _reading.existing(self.path / names.METRICS)
         damaged = functools.partial(_reading.damaged, self.path / names.PREDICTIONS)
         _ = self.row, self.environment, self.dataset, self.metrics, self.history, self.samples
+        _ = self.progress
         if self.probs.ndim != 2 or len(self.probs) != len(self.labels) or not len(self.labels):
             shapes = f"probs {self.probs.shape}, labels {self.labels.shape}"
             raise damaged(f"{shapes}: (n, classes) and (n,) are expected")
@@ -241,6 +248,11 @@ class Run:
     def write_history(self, lines: list[dict[str, float]]) -> None:
         """Write the history anew."""
         history.write(self.path / names.HISTORY, lines)
+
+    def write_progress(self, lines: list[dict[str, float]]) -> None:
+        """Write the lines within the epochs anew; there is no file without any."""
+        file = self.path / names.PROGRESS
+        history.write(file, lines) if lines else file.unlink(missing_ok=True)
 
     def write_outputs(
         self, data: Any, probs: np.ndarray, views: Mapping[str, np.ndarray] | None = None

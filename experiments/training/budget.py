@@ -39,11 +39,11 @@ class Budget(Saved):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Start the time."""
-        self._began = time.perf_counter()
+        self.earlier, self._began = self.seconds, time.perf_counter()
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Make this step the last one where it uses the steps up, or the time is over."""
-        if self.clock.steps + batch + 1 >= self.max_steps:
+        if self.clock.steps >= self.max_steps:  # the clock has counted this one
             self._end("max_steps")
         else:
             self._look()

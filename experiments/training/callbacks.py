@@ -1,7 +1,8 @@
 """What happens beside the steps of training. What has a `name` is saved and goes on by it."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import keras
@@ -33,13 +34,14 @@ class Stopwatch(Saved):
     """The seconds since it was made, those of earlier parts of the run added.
 
     A part that was cut off counts up to its last saved epoch; what came after that is done again.
+    A state that it wrote itself is not gone on from: that time is on it already.
     """
 
     name = "wall"
 
     def __init__(self):
         super().__init__()
-        self.earlier, self._began = 0.0, time.perf_counter()
+        self.earlier, self._began, self._known = 0.0, time.perf_counter(), False
 
     @property
     def seconds(self) -> float:
@@ -48,7 +50,14 @@ class Stopwatch(Saved):
 
     def state(self) -> dict[str, Any]:
         """Return what the next part begins with."""
+        self._known = True
         return {"earlier": self.seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Add the time of earlier parts, once."""
+        if not self._known:
+            super().restore(state)
+        self._known = True
 
 
 class Clock(Saved):
@@ -71,8 +80,9 @@ class Clock(Saved):
         """`rate` tells that of a step where it goes by the step; else it is the optimizer's own."""
         super().__init__()
         self.seen, self.rate, self.size = seen or (lambda steps: images), rate, size
-        self.steps = 0  # of finished epochs
+        self.steps = 0  # begun since the start of training
         self.history: list[Line] = []
+        self._steps_before = self._images_before = 0
 
     @property
     def epoch(self) -> int:
@@ -90,19 +100,29 @@ class Clock(Saved):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the epoch's clock."""
-        self._began, self._step = time.perf_counter(), 0
+        self._began, self._aside = time.perf_counter(), 0.0
+        self._steps_before = self.steps
+        self._images_before = self.line["images"] if self.history else 0
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Count a step."""
-        self._step = batch + 1
+        self.steps = self._steps_before + batch + 1
 
+    @property
     def images(self) -> int:
-        """Return the training images seen so far, repeated ones included."""
-        return (self.line["images"] if self.history else 0) + self.seen(self._step)
+        """Training images seen so far, repeated ones included."""
+        return self._images_before + self.seen(self.steps - self._steps_before)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take time within an epoch that is none of training: speed is told without it."""
+        began = time.perf_counter()
+        yield
+        self._aside += time.perf_counter() - began
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Stop the training part of the clock: Keras has waited for the last step by now."""
-        self._trained = time.perf_counter() - self._began
+        self._trained = time.perf_counter() - self._began - self._aside
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Add the epoch's line."""
@@ -110,13 +130,12 @@ class Clock(Saved):
             key: float(value) * (100 if "top" in key else 1) for key, value in logs.items()
         }
         line["lr"] = self._last_rate(self.model.optimizer)
-        line["images"] = self.images()
+        line["images"] = self.images
         line["seconds"] = time.perf_counter() - self._began
-        line["images_per_second"] = self.seen(self._step) / self._trained
+        line["images_per_second"] = (self.images - self._images_before) / self._trained
         if self.size is not None:
             line["size"] = self.size
         self.history.append(line)
-        self.steps, self._step = self.steps + self._step, 0
 
     def _last_rate(self, optimizer: keras.optimizers.Optimizer) -> float:
         if self.rate is None:
@@ -227,26 +246,8 @@ class TorchSeed(Saved):
             keras.utils.set_random_seed(hash((self.seed, self.clock.epoch)) % 2**32)
 
 
-class Finite(keras.callbacks.Callback):
-    """Ends a run whose loss is no number any more, in the step where that happens."""
-
-    async_safe = True  # Keras need not wait for it after each step
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Raise ValueError with what to try."""
-        loss = float(logs["loss"])
-        if not np.isfinite(loss):
-            raise ValueError(
-                f"the loss is {loss} in step {batch + 1}: training has diverged and cannot recover;"
-                " try a lower optimizer.learning_rate (a tenth), optimizer.clipnorm=1, or"
-                " precision=float32, in a new --run-dir"
-            )
-
-
 class Tell(keras.callbacks.Callback):
     """Tells a listener of steps and epochs."""
-
-    async_safe = True
 
     def __init__(self, listener: Listener, clock: Clock, epochs: int, steps: int):
         super().__init__()

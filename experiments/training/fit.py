@@ -13,11 +13,13 @@ from experiments.listener import Listener
 from experiments.recipes import Train
 from experiments.recipes.fitting import Ema
 from experiments.runs import Run
-from experiments.training import averages, callbacks, feed, optimizers, precision, schedules
+from experiments.training import averages, callbacks, feed, optimizers, precision, schedules, steps
 from experiments.training.budget import Budget
 from experiments.training.checkpoint import Checkpoint
+from experiments.training.dropout import DropoutRate
 from experiments.training.phases import Phase
 from experiments.training.predict import BATCH
+from experiments.training.progress import Progress, measured
 from experiments.training.refresh import normalizations, refresh
 from experiments.training.targets import Labels, Teacher
 
@@ -61,7 +63,13 @@ def fit(
     best, budget = callbacks.Best(clock, row.last_size), Budget(row, clock)
     stop = [callbacks.Stopping(row.early_stop, clock, phase.last)] if row.early_stop else []
     seed = callbacks.TorchSeed(row.seed, clock)
-    saved = [clock, best, *schedules.callbacks(row.schedule, clock), *stop, seed, budget, wall]
+    rates = schedules.callbacks(row.schedule, clock)
+    dropout = [DropoutRate(row.dropout, model)] if row.dropout else []
+    saved = [clock, best, *rates, *dropout, *stop, seed, budget, wall]
+    if row.validate_every:
+        measure = functools.partial(measured, model, phase.data.validation)
+        parts = (plan.steps, measure, made.write_progress, clock, budget, listener)
+        saved.append(Progress(row.validate_every, *parts))
     checkpoint = Checkpoint(made.state)
     checkpoint.restore(trainer, saved)
 
@@ -81,13 +89,14 @@ def fit(
         validation = feed.Validation(phase.data.validation, BATCH)
         first = [averages.Averages(validation)] if isinstance(row.average, Ema) else []
         tell = callbacks.Tell(listener, clock, last, plan.steps)
+        others = [steps.Finite(), tell, callbacks.Keep(keep)]
         trainer.fit(
             batches(epoch=clock.epoch),
             steps_per_epoch=plan.steps,
             initial_epoch=clock.epoch,
             epochs=epochs,
             validation_data=validation,
-            callbacks=[*first, *saved, callbacks.Finite(), tell, callbacks.Keep(keep)],
+            callbacks=steps.Steps([*first, *saved, *others], trainer),
             shuffle=False,
             verbose=0,
         )

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.reports.context import Context, Shown
 from experiments.reports.members import changes
 from experiments.reports.words import choice, number
-from experiments.runs import Run
+from experiments.runs import Run, images_until
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,6 +105,7 @@ def _facts(run: Run, others: Sequence[Run]) -> list[tuple[str, str]]:
         "Batch": getattr(row, "batch_size", None),
         "Seed": metrics.get("seed"),
         "Best epoch": _best_epoch(run),
+        "Published top-1": _reached(run),
         "Head": _head(run),
         "Adversarial": _adversarial(metrics),
         "Commit": run.environment.get("commit"),
@@ -122,6 +123,13 @@ def _best_epoch(run: Run) -> str | None:
     if found.on_validation:
         return f"{told}, chosen on these images; the last: {found.last:.1f} %"
     return told if run.row.keep == "best" else f"{told}; the last is reported"
+
+
+def _reached(run: Run) -> str | None:
+    """Tell after how many images the published accuracy was reached first."""
+    top1 = run.expect.get("top1")
+    images = None if top1 is None else images_until(run, top1)
+    return images and f"{top1:g} %, reached after {images:,} images"
 
 
 def _head(run: Run) -> str | None:

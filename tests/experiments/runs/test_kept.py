@@ -27,7 +27,7 @@ def test_a_history_is_read_as_it_was_written(tmp_path):
     ("text", "told"),
     [
         ("", "no column epoch, loss"),
-        ("epoch,loss,top1,val_loss,val_top1\n", "no epochs"),
+        ("epoch,loss,top1,val_loss,val_top1\n", "no lines"),
         ("epoch,loss,top1,val_loss,val_top1\n1,2,3,4\n", "line 2: could not broadcast"),
         ("epoch,loss,top1,val_loss,val_top1\n1,2,3,4,5\n2,2,x,4,5\n", "line 3: .*'x'"),
     ],

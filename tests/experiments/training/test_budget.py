@@ -138,6 +138,9 @@ def test_a_stopwatch_goes_on_from_what_it_showed(monkeypatch):
     assert first.state() == {"earlier": 2.0}
     second.restore({"earlier": 10.0})
     assert second.seconds == 12.0
+    # What it has counted itself is not counted twice.
+    second.restore(second.state())
+    assert second.seconds == 14.0
 
 
 # What a row may say ---------------------------------------------------------------------------
