@@ -12,13 +12,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from augment import _color
+from augment import _color, _finish
 from augment._geometry import inside, matrices
 from augment.policy import Policy
 
 GEOMETRY = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
 COLOR = {"channel_shift_intensity", *_color.BY_NUMBER}
 KNOWN = GEOMETRY | COLOR | {"channel_order"}
+BY_CHANNEL = {"channel_order", *_finish.BY_CHANNEL}
+# These need all of a warped image before any of its pixels is done.
+OF_IMAGE = {"channel_shift_intensity", *_finish.OF_IMAGE}
 
 Layout = tuple[tuple[str, int], ...]  # names of the parameters in a packed array, and their widths
 
@@ -43,14 +46,18 @@ def transform(images, drawn: dict, how: Sampling):
 
 
 def color(images, drawn: dict, compiled=lambda function: function, fold: bool = False):
-    """Change the colors of a warped batch, with functions that may be `compiled` one by one."""
+    """Change the colors of a warped batch, with functions that may be `compiled` one by one.
+
+    The generator's steps follow, where `drawn` has numbers for them.
+    """
     shift = drawn.get("channel_shift_intensity")
     if shift is not None:
         low, high = compiled(_color.extremes)(images, fold)
         images = compiled(_color.shift_channels)(images, shift, low, high)
     for name, change in _color.BY_NUMBER.items():
         images = compiled(change)(images, drawn[name]) if name in drawn else images
-    return images
+    steps = {name: drawn[name] for name in _finish.STEPS if name in drawn}
+    return compiled(_finish.finish)(images, steps, fold) if steps else images
 
 
 def warp(images, drawn: dict, how: Sampling):
@@ -190,7 +197,7 @@ def unpack(packed, layout: Layout) -> dict:
     drawn, start = {}, 0
     for name, width in layout:
         part = packed[:, start : start + width]
-        drawn[name] = part if name == "channel_order" else part[:, 0]
+        drawn[name] = part if name in BY_CHANNEL else part[:, 0]
         start += width
     return drawn
 
@@ -203,7 +210,8 @@ def _warp_packed(images, packed, layout: Layout, how: Sampling):
 def _jitted(function: typing.Callable) -> typing.Callable:
     import jax
 
-    static = {_warp_packed: ("layout", "how"), _color.extremes: ("fold",)}
+    static = {_warp_packed: ("layout", "how")}
+    static |= dict.fromkeys((_color.extremes, _finish.finish), ("fold",))
     return jax.jit(function, static_argnames=static.get(function))
 
 
@@ -219,14 +227,23 @@ def _programs(kind: tuple, layout: Layout, how: Sampling) -> typing.Callable:
         program = tf.function(function, jit_compile=True, autograph=False)
         return program.get_concrete_function(tf.TensorSpec(shape, dtype), numbers)
 
-    warped = compiled(lambda images, packed: _warp_packed(images, packed, layout, how), dtype)
-    colored = compiled(
-        lambda images, packed: color(images, unpack(packed, layout), fold=True), "float32"
-    )
+    def warp_only(images, packed):
+        return _warp_packed(images, packed, layout, how)
+
+    def color_only(images, packed):
+        return color(images, unpack(packed, layout), fold=True)
+
+    if any(name in OF_IMAGE for name, _ in layout):
+        warped, colored = compiled(warp_only, dtype), compiled(color_only, "float32")
+    else:
+        warped = compiled(
+            lambda images, packed: color_only(warp_only(images, packed), packed), dtype
+        )
+        colored = None
 
     def call(images, packed):
         packed = tf.convert_to_tensor(packed)
         images = warped(tf.convert_to_tensor(images), packed)
-        return colored(images, packed) if any(name in COLOR for name, _ in layout) else images
+        return images if colored is None else colored(images, packed)
 
     return call
