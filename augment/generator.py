@@ -221,7 +221,7 @@ class ImageDataGenerator:
         _standardize.statistics(self, x)
 
     def augment(self, images, indices, epoch: int, seed: int, finish: bool = False) -> np.ndarray:
-        """Apply the random part to images (n, h, w, c), `indices` of their data set, or all parts."""
+        """Augment images (n, h, w, c), `indices` of their data set; `finish`: and standardize."""
         steps = _standardize.on_device(self, len(images), images.shape[3]) if finish else {}
         batch = self._apply(images, self._draw(seed, epoch, indices, images.shape[1:]), steps)
         return _standardize.standardize(self, batch, done=steps) if finish else batch
