@@ -18,6 +18,7 @@ from augment.policy import Policy
 
 GEOMETRY = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
 COLOR = {"channel_shift_intensity", *_color.BY_NUMBER}
+STEPS = set(_finish.STEPS)
 KNOWN = GEOMETRY | COLOR | {"channel_order"}
 BY_CHANNEL = {"channel_order", *_finish.BY_CHANNEL}
 # These need all of a warped image before any of its pixels is done.
@@ -50,14 +51,21 @@ def color(images, drawn: dict, compiled=lambda function: function, fold: bool = 
 
     The generator's steps follow, where `drawn` has numbers for them.
     """
-    shift = drawn.get("channel_shift_intensity")
-    if shift is not None:
-        low, high = compiled(_color.extremes)(images, fold)
-        images = compiled(_color.shift_channels)(images, shift, low, high)
+    numbers = {name: values for name, values in drawn.items() if name in COLOR | STEPS}
+    if not numbers:
+        return images
+    extremes = ()
+    if "channel_shift_intensity" in numbers:
+        extremes = compiled(_color.extremes)(images, fold)
+    return compiled(_change)(images, numbers, extremes, fold)
+
+
+def _change(images, numbers: dict, extremes: tuple, fold: bool):
+    if extremes:
+        images = _color.shift_channels(images, numbers["channel_shift_intensity"], *extremes)
     for name, change in _color.BY_NUMBER.items():
-        images = compiled(change)(images, drawn[name]) if name in drawn else images
-    steps = {name: drawn[name] for name in _finish.STEPS if name in drawn}
-    return compiled(_finish.finish)(images, steps, fold) if steps else images
+        images = change(images, numbers[name]) if name in numbers else images
+    return _finish.finish(images, numbers, fold)
 
 
 def warp(images, drawn: dict, how: Sampling):
@@ -211,7 +219,7 @@ def _jitted(function: typing.Callable) -> typing.Callable:
     import jax
 
     static = {_warp_packed: ("layout", "how")}
-    static |= dict.fromkeys((_color.extremes, _finish.finish), ("fold",))
+    static |= dict.fromkeys((_color.extremes, _change), ("fold",))
     return jax.jit(function, static_argnames=static.get(function))
 
 
