@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from augment import _draw, _pixels, _warp
+from augment import _draw, _finish, _pixels, _warp
 from augment._compile import is_compiled
 from augment.policy import Policy, get
 
@@ -57,11 +57,24 @@ def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
         float32 tensor of the backend, shape as `images`.
 
     """
+    _check_known(drawn)
+    return _apply(as_images(images), drawn, get(policy), center)
+
+
+def to_host(images, drawn: dict, policy: Policy, center=None, steps=()) -> np.ndarray:
+    """Apply what `apply` does, and the `steps` of `_finish`; the array is the caller's own."""
+    _check_known(drawn)
+    images, drawn = as_images(images), {**drawn, **dict(steps)}
+    if not drawn:  # a tensor may share the memory of `images`
+        return ops.convert_to_numpy(images).astype("float32", copy=False)
+    return _finish.owned(_apply(images, drawn, policy, center))
+
+
+def _check_known(drawn: dict) -> None:
     unknown = drawn.keys() - _warp.KNOWN
     if unknown:
         known = ", ".join(sorted(_warp.KNOWN))
         raise ValueError(f"unknown transform parameter {sorted(unknown)}: known are {known}")
-    return _apply(as_images(images), drawn, get(policy), center)
 
 
 def _apply(images, drawn: dict, policy: Policy, center=None):

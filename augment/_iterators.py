@@ -107,8 +107,7 @@ class Iterator(keras.utils.PyDataset):
             raise IndexError(f"batch {index} of {len(self)}")
         chosen = self._ordered(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         generator = self.image_data_generator
-        images = generator.augment(self._images(chosen), chosen, epoch, self.seed)
-        images = generator.standardize(images)
+        images = generator.augment(self._images(chosen), chosen, epoch, self.seed, True)
         if self.options.save_to_dir:
             self._save(images, chosen, epoch)
         return self._with_labels(images, chosen)

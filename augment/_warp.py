@@ -12,14 +12,19 @@ import keras
 import numpy as np
 from keras import ops
 
-from augment import _color
+from augment import _color, _finish
 from augment._geometry import cut_out, inside, matrices
 from augment.policy import Policy
 
 GEOMETRY = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
 WHOLE = {"tx", "ty", "flip_horizontal", "flip_vertical"}  # may take pixels as they are
 COLOR = {"channel_shift_intensity", *_color.BY_NUMBER}
-KNOWN = GEOMETRY | COLOR | {"channel_order", "cutout_row", "cutout_column"}
+CUTOUT = {"cutout_row", "cutout_column"}
+STEPS = set(_finish.STEPS)
+KNOWN = GEOMETRY | COLOR | CUTOUT | {"channel_order"}
+BY_CHANNEL = {"channel_order", *_finish.BY_CHANNEL}
+# These need all of a warped image before any of its pixels is done.
+OF_IMAGE = {"channel_shift_intensity", *_finish.OF_IMAGE}
 
 Layout = tuple[tuple[str, int], ...]  # names of the parameters in a packed array, and their widths
 
@@ -54,18 +59,30 @@ def exact(drawn: dict, how: Sampling) -> Sampling:
 
 def transform(images, drawn: dict, how: Sampling):
     """Transform a batch by drawn parameters in `keras.ops`, traceable on every backend."""
-    return cut_out(color(warp(images, drawn, how), drawn), drawn, how.cutout)
+    return color(warp(images, drawn, how), drawn, how.cutout)
 
 
-def color(images, drawn: dict, compiled=lambda function: function, fold: bool = False):
-    """Change the colors of a warped batch, with functions that may be `compiled` one by one."""
-    shift = drawn.get("channel_shift_intensity")
-    if shift is not None:
-        low, high = compiled(_color.extremes)(images, fold)
-        images = compiled(_color.shift_channels)(images, shift, low, high)
+def color(images, drawn: dict, cutout=None, compiled=lambda function: function, fold: bool = False):
+    """Change the colors of a warped batch, with functions that may be `compiled` one by one.
+
+    Cutout follows, and the generator's steps, where `drawn` has numbers for them.
+    """
+    after = COLOR | CUTOUT | STEPS
+    numbers = {name: values for name, values in drawn.items() if name in after}
+    if not numbers:
+        return images
+    extremes = ()
+    if "channel_shift_intensity" in numbers:
+        extremes = compiled(_color.extremes)(images, fold)
+    return compiled(_change)(images, numbers, extremes, cutout, fold)
+
+
+def _change(images, numbers: dict, extremes: tuple, cutout, fold: bool):
+    if extremes:
+        images = _color.shift_channels(images, numbers["channel_shift_intensity"], *extremes)
     for name, change in _color.BY_NUMBER.items():
-        images = compiled(change)(images, drawn[name]) if name in drawn else images
-    return images
+        images = change(images, numbers[name]) if name in numbers else images
+    return _finish.finish(cut_out(images, numbers, cutout), numbers, fold)
 
 
 def warp(images, drawn: dict, how: Sampling):
@@ -184,8 +201,7 @@ def run(images, packed, layout: Layout, how: Sampling):
     backend = keras.backend.backend()
     if backend == "jax":
         images, drawn = _jitted(_warp_packed)(images, packed, layout, how), unpack(packed, layout)
-        images = color(images, drawn, _jitted)
-        return _jitted(cut_out)(images, drawn, how.cutout) if COLOR & drawn.keys() else images
+        return color(images, drawn, how.cutout, _jitted)
     if backend == "tensorflow":
         kind = (tuple(images.shape), keras.backend.standardize_dtype(images.dtype))
         return _programs(kind, layout, how)(images, packed)
@@ -201,27 +217,21 @@ def unpack(packed, layout: Layout) -> dict:
     drawn, start = {}, 0
     for name, width in layout:
         part = packed[:, start : start + width]
-        drawn[name] = part if name == "channel_order" else part[:, 0]
+        drawn[name] = part if name in BY_CHANNEL else part[:, 0]
         start += width
     return drawn
 
 
 def _warp_packed(images, packed, layout: Layout, how: Sampling):
-    drawn = unpack(packed, layout)
-    images = warp(images, drawn, how)
-    return images if COLOR & drawn.keys() else cut_out(images, drawn, how.cutout)
-
-
-def _color_packed(images, packed, layout: Layout, how: Sampling):
-    drawn = unpack(packed, layout)
-    return cut_out(color(images, drawn, fold=True), drawn, how.cutout)
+    return warp(images, unpack(packed, layout), how)
 
 
 @functools.cache
 def _jitted(function: typing.Callable) -> typing.Callable:
     import jax
 
-    static = {_warp_packed: ("layout", "how"), _color.extremes: ("fold",), cut_out: ("cutout",)}
+    static = {_warp_packed: ("layout", "how")}
+    static |= {_color.extremes: ("fold",), _change: ("cutout", "fold")}
     return jax.jit(function, static_argnames=static.get(function))
 
 
@@ -234,15 +244,26 @@ def _programs(kind: tuple, layout: Layout, how: Sampling) -> typing.Callable:
     numbers = tf.TensorSpec((shape[0], sum(width for _, width in layout)), "float32")
 
     def compiled(function, dtype):
-        function = functools.partial(function, layout=layout, how=how)
         program = tf.function(function, jit_compile=True, autograph=False)
         return program.get_concrete_function(tf.TensorSpec(shape, dtype), numbers)
 
-    warped, colored = compiled(_warp_packed, dtype), compiled(_color_packed, "float32")
+    def warp_only(images, packed):
+        return _warp_packed(images, packed, layout, how)
+
+    def color_only(images, packed):
+        return color(images, unpack(packed, layout), how.cutout, fold=True)
+
+    if any(name in OF_IMAGE for name, _ in layout):
+        warped, colored = compiled(warp_only, dtype), compiled(color_only, "float32")
+    else:
+        warped = compiled(
+            lambda images, packed: color_only(warp_only(images, packed), packed), dtype
+        )
+        colored = None
 
     def call(images, packed):
         packed = tf.convert_to_tensor(packed)
         images = warped(tf.convert_to_tensor(images), packed)
-        return colored(images, packed) if any(name in COLOR for name, _ in layout) else images
+        return images if colored is None else colored(images, packed)
 
     return call

@@ -220,17 +220,19 @@ class ImageDataGenerator:
             x *= self.rescale
         _standardize.statistics(self, x)
 
-    def augment(self, images, indices, epoch: int, seed: int) -> np.ndarray:
-        """Apply the random part to images (n, h, w, c), numbers `indices` of their data set."""
-        return self._apply(images, self._draw(seed, epoch, indices, images.shape[1:]))
+    def augment(self, images, indices, epoch: int, seed: int, finish: bool = False) -> np.ndarray:
+        """Augment images (n, h, w, c), `indices` of their data set; `finish`: and standardize."""
+        steps = _standardize.on_device(self, len(images), images.shape[3]) if finish else {}
+        batch = self._apply(images, self._draw(seed, epoch, indices, images.shape[1:]), steps)
+        return _standardize.standardize(self, batch, done=steps) if finish else batch
 
     def _draw(self, seed: int, epoch: int, indices, shape) -> dict:
         turned = (shape[1], shape[0], shape[2])  # see the class
         return _draw.draw(self.policy(), seed=seed, epoch=epoch, indices=indices, shape=turned)
 
-    def _apply(self, images, drawn: dict) -> np.ndarray:
+    def _apply(self, images, drawn: dict, steps=()) -> np.ndarray:
         center = ((images.shape[2] - 1) / 2, (images.shape[1] - 1) / 2)
-        return keras.ops.convert_to_numpy(_apply.apply(images, drawn, self.policy(), center))
+        return _apply.to_host(images, drawn, self.policy(), center, steps)
 
     def standardize(self, x) -> np.ndarray:
         """Apply the part that is not random to an image (h, w, c) or a batch; `x` is kept."""
