@@ -91,8 +91,8 @@ def _fit(
 ) -> list[dict]:
     """Train the model to the epoch that the row keeps; return the history."""
     targets = Labels() if teacher is None else Teacher(row.distill, teacher, model)
-    trainer = _compiled(row, model, targets)
-    precision.apply(trainer, made)
+    trainer = compiled(row, model, targets)
+    precision.apply(trainer, made.environment["precision"]["chosen"])
     plan = feed.Plan(
         len(part.train),
         row.batch_size,
@@ -158,7 +158,7 @@ def cost(model: keras.Model) -> dict:
     return {"parameters": parameters, "trainable": trainable, "macs": macs}
 
 
-def _compiled(row: Train, model: keras.Model, targets: Labels) -> keras.Model:
+def compiled(row: Train, model: keras.Model, targets: Labels) -> keras.Model:
     """Return the model up to its logits, compiled, its optimizer built."""
     trainer = keras.Model(model.input, model.get_layer("logits").output, name="trainer")
     trainer.compile(
