@@ -9,9 +9,9 @@ import typer
 from rich import box
 from rich.table import Table
 
-from experiments import _files, bench
+from experiments import _files, bench, recipes
 from experiments.backend import load as load_backend
-from experiments.cli._options import Backend, console
+from experiments.cli._options import Backend, CacheDir, DataDir, Recipe, Set, console, place
 from experiments.cli.listener import Console
 from experiments.runs import tables
 
@@ -103,6 +103,34 @@ def models(
     publish(case.each(chosen, **options, listener=Console(console)), out)
 
 
+@app.command()
+def profile(
+    recipe: Recipe,
+    changes: Set = None,
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
+    noise: Annotated[bool, typer.Option(help="noise in the place of the images")] = False,
+    out: Csv = None,
+    repeats: Repeats = 10,
+    backend: Backend = None,
+) -> None:
+    """Tell where the time of a row's training step goes, by kind of layer and beside them.
+
+    Example: python -m experiments bench profile alphanet/alphanet_v4 --data-dir ~/data
+    """
+    _check(out, repeats)
+    row = recipes.load(recipe, recipes.parse_set(changes or []))
+    where = place(data_dir, cache_dir, backend=backend)
+    load_backend(backend)
+    from experiments.bench import profile as case
+
+    rows = case.run(row, where, repeats=repeats, noise=noise, listener=Console(console))
+    said = {key: rows[0][key] for key in list(rows[0])[6:]}
+    console.print(", ".join(f"{key} {_told(value)}" for key, value in said.items()), markup=False)
+    publish([[{key: row[key] for key in row if key not in said} for row in rows]], None, long=True)
+    write(rows, out)
+
+
 def _check(out: pathlib.Path | None, repeats: int) -> None:
     """Raise ValueError for what cannot be written or counted, before backends are loaded."""
     bench.check(repeats=repeats)
@@ -110,12 +138,20 @@ def _check(out: pathlib.Path | None, repeats: int) -> None:
         _files.check_writable(out)
 
 
-def publish(parts: Iterable[list[dict]], out: pathlib.Path | None) -> None:
-    """Print parts of the rows as they come, and write all rows to the CSV file `out` if given."""
+def publish(parts: Iterable[list[dict]], out: pathlib.Path | None, *, long: bool = False) -> None:
+    """Print parts of the rows as they come, and write all rows to the CSV file `out` if given.
+
+    `long`: a line for each row, of which there are many with few values.
+    """
     rows = []
     for part in parts:
-        console.print(rows_table(part))
+        console.print(long_table(part) if long else rows_table(part))
         rows += part
+    write(rows, out)
+
+
+def write(rows: list[dict], out: pathlib.Path | None) -> None:
+    """Write rows to the CSV file `out` if given, and say so."""
     if out is not None:
         load_backend(None)  # nothing has, where processes of their own were timed
         tables.write(rows, out)
@@ -132,5 +168,19 @@ def rows_table(rows: list[dict]) -> Table:
         table.add_column(str(row[title]), justify="right")
     for name in names:
         values = [row[name] for row in rows]
-        table.add_row(name, *(f"{v:,.4g}" if isinstance(v, float) else str(v) for v in values))
+        table.add_row(name, *map(_told, values))
     return table
+
+
+def long_table(rows: list[dict]) -> Table:
+    """Return rows as a table with a line for each."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*map(_told, row.values()))
+    return table
+
+
+def _told(value: object) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

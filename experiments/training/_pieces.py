@@ -64,9 +64,9 @@ def pieces(model: keras.Model) -> list[Piece]:
         positions = math.prod(layer.output.shape[1:-1])
         macs = positions * sum(math.prod(kernel.shape) for kernel in kernels)
         elements = math.prod(layer.output.shape[1:]) + math.prod(layer.input.shape[1:])
-        form, sizes = _form(layer), (*layer.input.shape[1:], *layer.output.shape[1:])
+        name, sizes = form(layer), (*layer.input.shape[1:], *layer.output.shape[1:])
         cost = macs + _MACS_OF_AN_ELEMENT * elements
-        found.append(Piece((layer, *followers), form, (form, *map(_class, sizes)), macs, cost))
+        found.append(Piece((layer, *followers), name, (name, *map(_class, sizes)), macs, cost))
     return found
 
 
@@ -78,7 +78,7 @@ def _leaves(model: keras.Model) -> Iterator[keras.Layer]:
             yield layer
 
 
-def _form(layer: keras.Layer) -> str:
+def form(layer: keras.Layer) -> str:
     """Name a kind of layer: `Conv2D 3x3`, `grouped Conv2D 3x3/2`, `Dense`."""
     size = getattr(layer, "kernel_size", None)
     if size is None:

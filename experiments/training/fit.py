@@ -51,11 +51,9 @@ def fit(
     if teacher is not None:
         targets = Teacher(row.distill, teacher, model, targets)
     plan = _plan(row, phase, extra)
-    span = schedules.Span(plan.steps, row.epochs, row.max_steps)
-    schedule = schedules.per_step(row.schedule, row.optimizer.learning_rate, span)
-    optimizer = optimizers.make(row.optimizer, schedule, row.average, span.total)
-    trainer = _compiled(row, model, targets, optimizer)
-    precision.apply(trainer, made)
+    trainer, schedule, total = compiled(row, model, targets, plan.steps)
+    optimizer = trainer.optimizer
+    precision.apply(trainer, made.environment["precision"]["chosen"])
     if row.refresh:
         normalizations(model)
 
@@ -82,7 +80,7 @@ def fit(
     batches = functools.partial(
         feed.batches, images, plan, policy, targets, mix=row.mix and row.mix.spec()
     )
-    last = -(-span.total // plan.steps)
+    last = -(-total // plan.steps)
     epochs = min(phase.end, last)
     over = budget.ended or any(one.stopped for one in stop)
     if clock.epoch < epochs and not over:
@@ -122,10 +120,19 @@ def _plan(row: Train, phase: Phase, extra: Sequence | None) -> feed.Plan:
     )
 
 
-def _compiled(
-    row: Train, model: keras.Model, targets: Labels, optimizer: keras.optimizers.Optimizer
-) -> keras.Model:
-    """Return the model up to its logits, compiled, its optimizer built."""
+class Compiled(NamedTuple):
+    """A network up to its logits, its optimizer built; what its rate goes by, and all its steps."""
+
+    trainer: keras.Model
+    schedule: schedules.PerStep | None
+    steps: int
+
+
+def compiled(row: Train, model: keras.Model, targets: Labels, steps_per_epoch: int) -> Compiled:
+    """Return what trains a row's network."""
+    span = schedules.Span(steps_per_epoch, row.epochs, row.max_steps)
+    schedule = schedules.per_step(row.schedule, row.optimizer.learning_rate, span)
+    optimizer = optimizers.make(row.optimizer, schedule, row.average, span.total)
     trainer = keras.Model(model.input, model.get_layer("logits").output, name="trainer")
     trainer.compile(
         optimizer=optimizer,
@@ -134,4 +141,4 @@ def _compiled(
         jit_compile=row.jit,
     )
     optimizers.build(optimizer, trainer)
-    return trainer
+    return Compiled(trainer, schedule, span.total)

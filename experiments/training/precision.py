@@ -45,22 +45,41 @@ def built(
     A run that goes on keeps what it was begun in; one that was begun before precision was noted
     was begun in what its row said, float32 where it says `auto`. Raises what `check` does.
     """
-    check(row)
     kept = made.environment.get("precision")
     if kept is None and Checkpoint(made.state).last.exists():
         kept = {"chosen": "float32" if row.precision == "auto" else row.precision}
-    found = kept or _without_test(row)
-    mixed = found and found["chosen"] == "mixed_bfloat16"
-    model = build("mixed_bfloat16" if mixed else "float32")
-    if not found:
-        folder = cache_folder(cache_dir) / "precision"
-        found = _selftest.compare(model, rewriting, folder, listener)
-    if kept is None and row.precision == "auto":
+    if kept:
+        check(row)
+        model, found = build(_policy(kept)), kept
+    else:
+        model, found = choose(row, build, cache_dir=cache_dir, listener=listener)
+    made.note(precision={"asked": row.precision} | found)
+    return model
+
+
+def choose(
+    row: Train,
+    build: Callable[[str], keras.Model],
+    *,
+    cache_dir: pathlib.Path | None = None,
+    listener: Listener = SILENT,
+) -> tuple[keras.Model, dict]:
+    """Return the network, and what it trains in: `chosen`, with the reason and rates of `auto`."""
+    check(row)
+    found = _without_test(row)
+    model = build(_policy(found))
+    if found is None:
+        found = _selftest.compare(model, rewriting, cache_folder(cache_dir) / "precision", listener)
+    if row.precision == "auto":
         rates = [f"{name} {found[name]:,.0f}" for name in ("float32", "bfloat16") if name in found]
         told = f" ({', '.join(rates)} {found['unit']})" if rates else ""
         listener.say(f"precision {found['chosen']}: {found['reason']}{told}")
-    made.note(precision={"asked": row.precision} | found)
-    return model
+    return model, found
+
+
+def _policy(found: dict | None) -> str:
+    mixed = found and found["chosen"] == "mixed_bfloat16"
+    return "mixed_bfloat16" if mixed else "float32"
 
 
 def _without_test(row: Train) -> dict | None:
@@ -80,9 +99,9 @@ def _without_test(row: Train) -> dict | None:
     return None
 
 
-def apply(trainer: keras.Model, made: Run) -> None:
-    """Have a compiled model train in the run's precision, also after it is compiled again."""
-    if made.environment["precision"]["chosen"] != "bfloat16":
+def apply(trainer: keras.Model, chosen: str) -> None:
+    """Have a compiled model train in a precision, also after it is compiled again."""
+    if chosen != "bfloat16":
         return
     for step in ("train", "test"):
         _rewrite(trainer, f"make_{step}_function", f"{step}_function")

@@ -58,3 +58,22 @@ def test_what_cannot_be_written_or_counted_is_refused_before_the_work(
     result = CliRunner().invoke(bench.app, [command, *options])
     assert isinstance(result.exception, ValueError)
     assert told in str(result.exception)
+
+
+def test_a_profile_is_a_line_for_each_part(page, tmp_path, monkeypatch):
+    from experiments.bench import profile
+
+    def run(row, place, **options) -> list[dict]:
+        assert (row.epochs, place.cache_dir, options["noise"]) == (3, tmp_path, True)
+        said = {"row": row.recipe, "precision": "float32"}
+        values = {"layers": 2, "ms": 1.25, "percent": 50.0, "gflop_s": "", "of_peak": ""}
+        return [{"part": part} | values | said for part in ("step", "Conv2D 3x3")]
+
+    monkeypatch.setattr(profile, "run", run)
+    options = ["--set", "epochs=3", "--noise", "--cache-dir", tmp_path, "--out", tmp_path / "p.csv"]
+    command = ["profile", "laptop/ghostnet", *map(str, options)]
+    CliRunner().invoke(bench.app, command, catch_exceptions=False)
+    assert "row laptop/ghostnet, precision float32" in page.getvalue()
+    assert "Conv2D 3x3" in page.getvalue() and "1.25" in page.getvalue()
+    with open(tmp_path / "p.csv", newline="") as file:
+        assert [row["part"] for row in csv.DictReader(file)] == ["step", "Conv2D 3x3"]
