@@ -103,6 +103,7 @@ def _facts(run: Run, others: Sequence[Run]) -> list[tuple[str, str]]:
         "Batch": getattr(row, "batch_size", None),
         "Seed": metrics.get("seed"),
         "Best epoch": _best_epoch(run),
+        "Averaged weights": _averaged(metrics),
         "Head": _head(run),
         "Adversarial": _adversarial(metrics),
         "Commit": run.environment.get("commit"),
@@ -120,6 +121,14 @@ def _best_epoch(run: Run) -> str | None:
     if found.on_validation:
         return f"{told}, chosen on these images; the last: {found.last:.1f} %"
     return told if run.row.keep == "best" else f"{told}; the last is reported"
+
+
+def _averaged(metrics: Mapping[str, Any]) -> str | None:
+    """Tell which weights of the epoch are reported, where there is an average of them."""
+    if "ema_top1" not in metrics:
+        return None
+    told = "{ema_top1:.1f} %; the weights themselves {raw_top1:.1f} %".format(**metrics)
+    return told if metrics["weights"] == "ema" else f"{told}, which are reported"
 
 
 def _head(run: Run) -> str | None:

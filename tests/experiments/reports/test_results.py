@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from experiments import recipes
 from experiments.reports.sections.runs import confused_pairs
@@ -67,6 +68,22 @@ def test_an_epoch_that_nothing_chose_needs_no_note(make_run, page_of, tmp_path):
         page = page_of(make_run(folder, **options))
         assert " on these images" not in text(page)
         assert page.source.count("the last is reported") == (folder.name == "last")
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ("ema", "Averaged weights 51.3 %; the weights themselves 50.2 % "),
+        ("raw", "Averaged weights 51.3 %; the weights themselves 50.2 %, which are reported "),
+    ],
+)
+def test_which_weights_are_reported_is_told(weights, told, make_run, page_of, tmp_path):
+    run = make_run(tmp_path / "run", epochs=2)
+    assert "Averaged weights" not in text(page_of(run))
+    content = json.loads((run / "metrics.json").read_text())
+    content |= {"weights": weights, "raw_top1": 50.2, "ema_top1": 51.3}
+    (run / "metrics.json").write_text(json.dumps(content))
+    assert told in text(page_of(run))
 
 
 def test_mistakes_and_views_are_shown_as_images(make_run, page_of, tmp_path):
