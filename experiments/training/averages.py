@@ -1,7 +1,8 @@
 """Averages of the weights, kept by the optimizer: in what is compiled, and saved with its state.
 
 The moving statistics of batch normalization are no variables of the optimizer's: after each epoch,
-`Averages` averages those of its end, by the decay of all the epoch's steps together.
+`Averages` averages those of its end, by the decay of all the epoch's steps together. Lookahead
+leaves them: they follow its only weights.
 """
 
 import contextlib

@@ -106,6 +106,7 @@ def _facts(run: Run, others: Sequence[Run]) -> list[tuple[str, str]]:
         "Seed": metrics.get("seed"),
         "Best epoch": _best_epoch(run),
         "Published top-1": _reached(run),
+        "Averaged weights": _averaged(metrics),
         "Head": _head(run),
         "Adversarial": _adversarial(metrics),
         "Commit": run.environment.get("commit"),
@@ -130,6 +131,14 @@ def _reached(run: Run) -> str | None:
     top1 = run.expect.get("top1")
     images = None if top1 is None else images_until(run, top1)
     return images and f"{top1:g} %, reached after {images:,} images"
+
+
+def _averaged(metrics: Mapping[str, Any]) -> str | None:
+    """Tell which weights of the epoch are reported, where there is an average of them."""
+    if "ema_top1" not in metrics:
+        return None
+    told = "{ema_top1:.1f} %; the weights themselves {raw_top1:.1f} %".format(**metrics)
+    return told if metrics["weights"] == "ema" else f"{told}, which are reported"
 
 
 def _head(run: Run) -> str | None:

@@ -3,6 +3,7 @@
 import pytest
 
 from experiments import recipes
+from experiments.recipes.fitting import Constant
 
 ROW = "alphanet/alphanet_v4"
 
@@ -20,7 +21,11 @@ def test_a_row_is_like_another_one_merged_deeply(resolve):
         },
     }
     row = resolve(rows, share={"holdout": 0.1})
-    assert row.optimizer.model_dump() == {"name": "sgd", "learning_rate": 0.5, "momentum": 0.9}
+    assert row.optimizer.model_dump(exclude_none=True) == {
+        "name": "sgd",
+        "learning_rate": 0.5,
+        "momentum": 0.9,
+    }
     assert row.model == {"name": "alphanet_v4", "filters": [8, 8, 8, 8, 8], "dense": 64}
     assert (row.seed, row.epochs, row.share.holdout) == (4, 3, 0.1)
 
@@ -53,8 +58,8 @@ def test_a_mapping_that_names_another_thing_starts_anew(resolve):
     }
     row = resolve({"a": changes}, **base)
     assert row.model == {"name": "resnet18"}
-    assert row.schedule.model_dump() == {"name": "constant"}
-    assert row.optimizer.model_dump() == {"name": "sgd", "learning_rate": 0.001}
+    assert row.schedule == Constant()
+    assert row.optimizer.model_dump(exclude_none=True) == {"name": "sgd", "learning_rate": 0.001}
     same = resolve({"a": {"optimizer": {"name": "adam", "learning_rate": 0.1}}}, **base)
     assert same.optimizer.model_dump() == {"name": "adam", "learning_rate": 0.1, "beta_1": 0.8}
     like = resolve({"a": {"like": "b", "optimizer": {"name": "sgd"}}, "b": None}, **base)
@@ -147,11 +152,11 @@ def test_set_that_cannot_be_read_is_named(texts, told):
 
 def test_set_replaces_a_field_inside_and_a_whole_mapping():
     row = recipes.load(ROW, {"optimizer.learning_rate": 0.5, "model.dense": 64, "data.size": 72})
-    assert row.optimizer.model_dump() == {"name": "adam", "learning_rate": 0.5}
+    assert row.optimizer.model_dump(exclude_none=True) == {"name": "adam", "learning_rate": 0.5}
     assert row.model == {"name": "alphanet_v4", "dense": 64}
     assert (row.data.name, row.data.size) == ("tiny_imagenet", 72)
     row = recipes.load(ROW, {"optimizer": {"name": "sgd"}, "early_stop": None})
-    assert row.optimizer.model_dump() == {"name": "sgd", "learning_rate": 0.001}
+    assert row.optimizer.model_dump(exclude_none=True) == {"name": "sgd", "learning_rate": 0.001}
     assert row.early_stop is None
     row = recipes.load("quickstart/member_a", {"model": {"name": "alphanet_v4"}})
     assert row.model == {"name": "alphanet_v4"}  # nothing of the recipe's own filters is left

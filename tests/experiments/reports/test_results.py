@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from experiments import recipes
 from experiments.reports.sections.runs import confused_pairs
@@ -87,6 +88,22 @@ def test_scores_with_views_stand_beside_the_plain_ones(make_run, page_of, tmp_pa
     assert "47.7 % top-1, 49.1 with shifts" in text(page)
     assert "Best top-1 47.7 % alphanet_v4 49.1 with shifts" in text(page)
     assert "Top-k with shifts, the mean over 6 views of an image" in text(page)
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ("ema", "Averaged weights 51.3 %; the weights themselves 50.2 % "),
+        ("raw", "Averaged weights 51.3 %; the weights themselves 50.2 %, which are reported "),
+    ],
+)
+def test_which_weights_are_reported_is_told(weights, told, make_run, page_of, tmp_path):
+    run = make_run(tmp_path / "run", epochs=2)
+    assert "Averaged weights" not in text(page_of(run))
+    content = json.loads((run / "metrics.json").read_text())
+    content |= {"weights": weights, "raw_top1": 50.2, "ema_top1": 51.3}
+    (run / "metrics.json").write_text(json.dumps(content))
+    assert told in text(page_of(run))
 
 
 def test_mistakes_and_views_are_shown_as_images(make_run, page_of, tmp_path):
