@@ -17,7 +17,7 @@ from zoo._files import load
 from zoo._profile import profile
 from zoo._shipped import Shipped, shipped
 from zoo._tune import freeze, reset_classifier
-from zoo._weights import load_state_dict
+from zoo._weights import load_state_dict, state_dict
 
 __all__ = [
     "ModelInfo",
@@ -34,6 +34,7 @@ __all__ = [
     "reset_classifier",
     "resizable",
     "shipped",
+    "state_dict",
 ]
 
 

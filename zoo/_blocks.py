@@ -158,6 +158,11 @@ def ghost(
     return maps if maps.shape[-1] == width else maps[..., :width]
 
 
+def gelu(x):
+    """Activate by the exact GELU, which trains as one kernel each way on TensorFlow."""
+    return _kernels.activation()("gelu")(x)
+
+
 def squeeze_excite(x, width: int, activation, gate, *, names: tuple[str, str], by=conv):
     """(h, w, c) -> (h, w, c), each channel scaled by a gate that sees all of them.
 
@@ -202,6 +207,26 @@ def variance_scaling(scale: float, mode: str, distribution: str):
     need not compile a generator for each shape (20 s for a GhostNet on two cores).
     """
     return host_objects()["VarianceScaling"](scale, mode, distribution)
+
+
+@functools.cache
+def identity():
+    """Return an initializer for convolutions: as many filters as there are maps pass these on.
+
+    The others are drawn as by `conv`. It is saved as, and loads as, Keras' VarianceScaling.
+    """
+    import keras
+    import numpy as np
+
+    class VarianceScaling(host_objects()["VarianceScaling"]):
+        def __call__(self, shape, dtype=None):
+            kernel = np.array(keras.ops.convert_to_numpy(super().__call__(shape, dtype)))
+            passed = range(min(shape[-2:]))
+            kernel[..., : len(passed)] = 0
+            kernel[shape[0] // 2, shape[1] // 2, passed, passed] = 1
+            return keras.ops.convert_to_tensor(kernel, dtype)
+
+    return VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 @functools.cache

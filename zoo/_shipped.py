@@ -58,15 +58,10 @@ def shipped(model: str, weights: str | None = None) -> Shipped:
     return Shipped(model, chosen, file, input_shape=shape, **facts)
 
 
-def write(file: pathlib.Path, model, facts: dict) -> None:
-    """Write a model's weights as float16 with facts, those of `Shipped` from `class_names` on."""
+def write(file: pathlib.Path, tensors: dict, facts: dict) -> None:
+    """Write what `state_dict` returns as float16, with facts: those of `Shipped` from names on."""
     import numpy as np
     from safetensors.numpy import save_file
 
-    from zoo import _weights
-
-    tensors = {
-        name: np.ascontiguousarray(value, np.float16)
-        for name, value in _weights.state_dict(model).items()
-    }
-    save_file(tensors, file, metadata={"facts": json.dumps(facts)})
+    rounded = {name: np.ascontiguousarray(x, np.float16) for name, x in tensors.items()}
+    save_file(rounded, file, metadata={"facts": json.dumps(facts)})

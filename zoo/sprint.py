@@ -8,12 +8,8 @@ down. Here a stem of stride 2 keeps images above 40 pixels as cheap as those bel
 pooling is global, so that one network takes images of any size, and the head has a bias.
 """
 
-import functools
 from dataclasses import dataclass
 
-import numpy as np
-
-from zoo import _kernels
 from zoo._blocks import (
     CIFAR,
     Factor,
@@ -21,7 +17,8 @@ from zoo._blocks import (
     Settings,
     classify,
     conv,
-    host_objects,
+    gelu,
+    identity,
     layers,
     norm,
     normalize,
@@ -81,7 +78,7 @@ def build(spec, inputs, classes):
         trainable=False,
         name="whiten",
     )(x)
-    x = _gelu(x)
+    x = gelu(x)
     x = layers.MaxPooling2D(pool)(x) if pool > 1 else x
     for number, width in enumerate(spec.widths, start=1):
         x = _group(x, width, spec.convs, f"group{number}")
@@ -93,39 +90,17 @@ def _group(x, width, convs, name):
     """(h, w, c) -> (h/2, w/2, width)."""
     x = _conv(x, width, f"{name}.conv1")
     x = x if 1 in x.shape[1:3] else layers.MaxPooling2D(2)(x)
-    x = first = _gelu(_norm(x, f"{name}.norm1"))
+    x = first = gelu(_norm(x, f"{name}.norm1"))
     for i in range(2, convs + 1):
         x = _norm(_conv(x, width, f"{name}.conv{i}"), f"{name}.norm{i}")
         x = layers.Add()([x, first]) if i == convs > 2 else x
-        x = _gelu(x)
+        x = gelu(x)
     return x
 
 
 def _conv(x, width, name):
-    return conv(x, width, 3, name=name, kernel_initializer=_identity())
+    return conv(x, width, 3, name=name, kernel_initializer=identity())
 
 
 def _norm(x, name):
     return norm(x, name, momentum=0.6, scale=False)
-
-
-def _gelu(x):
-    return _kernels.activation()("gelu")(x)
-
-
-@functools.cache
-def _identity():
-    """Return an initializer: as many filters as there are maps pass these on, others are drawn."""
-
-    class VarianceScaling(host_objects()["VarianceScaling"]):  # saved as, and loads as, Keras' own
-        def __call__(self, shape, dtype=None):
-            import keras
-
-            kernel = np.array(super().__call__(shape, dtype))
-            passed = min(shape[-2:])
-            kernel[..., :passed] = 0
-            middle = kernel[shape[0] // 2, shape[1] // 2]
-            middle[range(passed), range(passed)] = 1
-            return keras.ops.convert_to_tensor(kernel, dtype)
-
-    return VarianceScaling(1 / 3, "fan_in", "uniform")

@@ -45,7 +45,7 @@ def ship(run: Run, place: Place, folder: pathlib.Path, listener: Listener = SILE
     }
     folder.mkdir(parents=True, exist_ok=True)
     with atomic(file) as part:
-        _shipped.write(part, zoo.load(run.model_file), facts)
+        _shipped.write(part, zoo.state_dict(zoo.load(run.model_file)), facts)
     model = zoo.build(
         row.model_name, weights=file, input_shape=data.image_shape, classes=len(data.class_names)
     )

@@ -57,17 +57,8 @@ def fit(
     if row.refresh:
         normalizations(model)
 
-    clock = callbacks.Clock(plan.seen, plan.seen_in, schedule and schedule.at, phase.size)
-    best, budget = callbacks.Best(clock, row.last_size), Budget(row, clock)
-    stop = [callbacks.Stopping(row.early_stop, clock, phase.last)] if row.early_stop else []
-    seed = callbacks.TorchSeed(row.seed, clock)
-    rates = schedules.callbacks(row.schedule, clock)
-    dropout = [DropoutRate(row.dropout, model)] if row.dropout else []
-    saved = [clock, best, *rates, *dropout, *stop, seed, budget, wall]
-    if row.validate_every:
-        measure = functools.partial(measured, model, phase.data.validation)
-        parts = (plan.steps, measure, made.write_progress, clock, budget, listener)
-        saved.append(Progress(row.validate_every, *parts))
+    beside = _beside(row, model, made, phase, plan, schedule=schedule, listener=listener, wall=wall)
+    clock, best, budget, saved = beside
     checkpoint = Checkpoint(made.state)
     checkpoint.restore(trainer, saved)
 
@@ -82,7 +73,7 @@ def fit(
     )
     last = -(-total // plan.steps)
     epochs = min(phase.end, last)
-    over = budget.ended or any(one.stopped for one in stop)
+    over = budget.ended or any(getattr(one, "stopped", False) for one in saved)
     if clock.epoch < epochs and not over:
         validation = feed.Validation(phase.data.validation, BATCH)
         first = [averages.Averages(validation)] if isinstance(row.average, Ema) else []
@@ -108,6 +99,40 @@ def fit(
             refresh(trainer, again, row.seed)
     whole = clock.steps == row.epochs * plan.steps
     return Fitted(clock.history, "epochs" if whole else budget.ended or "early_stop")
+
+
+class _Beside(NamedTuple):
+    """What happens beside the steps and is saved with them; the first three by name."""
+
+    clock: callbacks.Clock
+    best: callbacks.Best
+    budget: Budget
+    saved: list[callbacks.Saved]
+
+
+def _beside(
+    row: Train,
+    model: keras.Model,
+    made: Run,
+    phase: Phase,
+    plan: feed.Plan,
+    *,
+    schedule: schedules.PerStep | None,
+    listener: Listener,
+    wall: callbacks.Stopwatch,
+) -> _Beside:
+    clock = callbacks.Clock(plan.seen, plan.seen_in, schedule and schedule.at, phase.size)
+    best, budget = callbacks.Best(clock, row.last_size), Budget(row, clock)
+    rates = schedules.callbacks(row.schedule, clock)
+    dropout = [DropoutRate(row.dropout, model)] if row.dropout else []
+    stop = [callbacks.Stopping(row.early_stop, clock, phase.last)] if row.early_stop else []
+    seed = callbacks.TorchSeed(row.seed, clock)
+    saved = [clock, best, *rates, *dropout, *stop, seed, budget, wall]
+    if row.validate_every:
+        measure = functools.partial(measured, model, phase.data.validation)
+        parts = (plan.steps, measure, made.write_progress, clock, budget, listener)
+        saved.append(Progress(row.validate_every, *parts))
+    return _Beside(clock, best, budget, saved)
 
 
 def _plan(row: Train, phase: Phase, extra: Sequence | None) -> feed.Plan:
