@@ -13,6 +13,7 @@ from experiments.place import Place
 from experiments.runs import Run, scores
 from experiments.training.predict import predict_probs
 from experiments.training.views import predict_views, told
+from zoo import _check, _shipped
 
 VIEWS = "mirror"
 WORST = 5  # classes whose mistakes the card tells
@@ -26,7 +27,7 @@ def ship(run: Run, place: Place, folder: pathlib.Path, listener: Listener = SILE
     Raises ValueError for a run that is no network as the zoo builds it, and for other data.
     """
     row = run.row
-    if not run.kind.network or set(row.model) != {"name"}:
+    if not run.kind.network or not _as_built(row.model):
         raise ValueError(f"{run} is no network of the zoo as `build` makes it: {row.model_name}")
     file = folder / f"{row.model_name}-{row.data.name}.safetensors"
     check_writable(file)
@@ -35,7 +36,6 @@ def ship(run: Run, place: Place, folder: pathlib.Path, listener: Listener = SILE
     place.load_backend()
 
     import zoo
-    from zoo import _shipped
 
     facts = {
         "class_names": list(data.class_names),
@@ -55,6 +55,12 @@ def ship(run: Run, place: Place, folder: pathlib.Path, listener: Listener = SILE
     both[told(VIEWS)] = predict_views(model, data.validation.images, VIEWS, plain=plain)
     write_text(file.with_suffix(".md"), card(run, file, both, labels, data.class_names))
     return file
+
+
+def _as_built(model: dict) -> bool:
+    """Whether what a row says of a network is what `build` makes of its name alone."""
+    plain = {key: value for key, value in model.items() if key != "weights"}
+    return _check.plan(**plain).spec == _check.plan(model["name"]).spec
 
 
 def card(
