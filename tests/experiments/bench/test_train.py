@@ -35,6 +35,7 @@ def processes(monkeypatch) -> list:
         started.append(options)
         if options.get("backend") == "jax":
             yield models.Running({"missing": "jax is not installed"}, None)
+            return
         facts = {"precision": options["asked"], "macs": 10**9, "parameters": 7}
         yield models.Running(facts, lambda step: None)
 

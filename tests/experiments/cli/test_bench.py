@@ -54,7 +54,7 @@ def test_what_cannot_be_written_or_counted_is_refused_before_the_work(
     (tmp_path / "taken").write_text("")
     (tmp_path / "folder").mkdir()
     monkeypatch.setattr(backends, "load", None)
-    monkeypatch.setattr(models, "_process", None)
+    monkeypatch.setattr(models, "process", None)
     result = CliRunner().invoke(bench.app, [command, *options])
     assert isinstance(result.exception, ValueError)
     assert told in str(result.exception)
