@@ -103,7 +103,7 @@ def _network(name: str, jits: dict, shape: dict, repeats: int, listener: Listene
     with contextlib.ExitStack() as stack:
 
         def start(make, **options) -> Running:
-            return stack.enter_context(_process(make, {"name": name, **shape, **options}))
+            return stack.enter_context(process(make, {"name": name, **shape, **options}))
 
         cases = {case: start(_worker.ours, jit=jit) for case, jit in jits.items()}
         on_cpu = all(running.facts["device"] == "cpu" for running in cases.values())
@@ -147,8 +147,8 @@ def _network(name: str, jits: dict, shape: dict, repeats: int, listener: Listene
 
 
 @contextlib.contextmanager
-def _process(make: Callable, options: dict) -> Iterator[Running]:
-    """Run `_worker.serve` in a fresh process, which ends with the context."""
+def process(make: Callable, options: dict) -> Iterator[Running]:
+    """Run `_worker.serve` with a case in a fresh process, which ends with the context."""
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
     process = context.Process(target=_worker.serve, args=(theirs, make, options), daemon=True)

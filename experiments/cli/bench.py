@@ -131,6 +131,29 @@ def profile(
     write(rows, out)
 
 
+@app.command()
+def train(
+    only: Annotated[
+        list[str] | None, typer.Option(help="cases or wildcards, comma-separated (default: all)")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="images in a batch")] = 128,
+    augment: Annotated[bool, typer.Option(help="class C on every batch, for all alike")] = False,
+    quick: Annotated[bool, typer.Option(help="two short turns: whether all runs")] = False,
+    out: Csv = None,
+    repeats: Repeats = 10,
+) -> None:
+    """Time training steps, ours on TensorFlow and JAX beside the same networks in plain PyTorch.
+
+    Example: python -m experiments bench train --only 'resnet*' --repeats 7
+    """
+    _check(out, repeats)
+    from experiments.bench import train as case
+
+    chosen = [name.strip() for given in only or [] for name in given.split(",")]
+    options = {"batch": batch, "repeats": repeats, "quick": quick, "augmented": augment}
+    publish(case.each(chosen, **options, listener=Console(console)), out, long=True)
+
+
 def _check(out: pathlib.Path | None, repeats: int) -> None:
     """Raise ValueError for what cannot be written or counted, before backends are loaded."""
     bench.check(repeats=repeats)

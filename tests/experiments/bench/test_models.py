@@ -87,7 +87,7 @@ def test_models_are_timed_beside_their_reference(tmp_path):
 def test_what_cannot_be_timed_is_refused_before_any_process_starts(
     names, options, told, monkeypatch
 ):
-    monkeypatch.setattr(models, "_process", None)
+    monkeypatch.setattr(models, "process", None)
     with pytest.raises(ValueError, match=told):
         models.each(names, **options)  # before the first rows are asked for
 

@@ -37,7 +37,7 @@ def test_rows_are_printed_as_they_come_and_written_together(page, tmp_path):
     assert "1,235" in page.getvalue() and "out.csv" in page.getvalue()
 
 
-@pytest.mark.parametrize("command", ["augment", "stack", "members", "models"])
+@pytest.mark.parametrize("command", ["augment", "stack", "members", "models", "train"])
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -54,7 +54,7 @@ def test_what_cannot_be_written_or_counted_is_refused_before_the_work(
     (tmp_path / "taken").write_text("")
     (tmp_path / "folder").mkdir()
     monkeypatch.setattr(backends, "load", None)
-    monkeypatch.setattr(models, "_process", None)
+    monkeypatch.setattr(models, "process", None)
     result = CliRunner().invoke(bench.app, [command, *options])
     assert isinstance(result.exception, ValueError)
     assert told in str(result.exception)
@@ -77,3 +77,19 @@ def test_a_profile_is_a_line_for_each_part(page, tmp_path, monkeypatch):
     assert "Conv2D 3x3" in page.getvalue() and "1.25" in page.getvalue()
     with open(tmp_path / "p.csv", newline="") as file:
         assert [row["part"] for row in csv.DictReader(file)] == ["step", "Conv2D 3x3"]
+
+
+def test_training_is_told_what_was_asked_for(page, monkeypatch):
+    from experiments.bench import train
+
+    asked = []
+
+    def each(only, **options) -> list[list[dict]]:
+        asked.append((only, options["batch"], options["quick"], options["augmented"]))
+        return [[{"case": "resnet18_32", "framework": "JAX", "images_s": 12.5}]]
+
+    monkeypatch.setattr(train, "each", each)
+    command = ["train", "--only", "resnet*, wrn_16_4", "--batch", "4", "--quick", "--augment"]
+    CliRunner().invoke(bench.app, command, catch_exceptions=False)
+    assert asked == [(["resnet*", "wrn_16_4"], 4, True, True)]
+    assert "resnet18_32" in page.getvalue() and "12.5" in page.getvalue()
