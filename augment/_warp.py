@@ -118,46 +118,52 @@ def warp(images, drawn: dict, how: Sampling):
 def _gather_sample(images, order, rows, columns, how: Sampling):
     """Sample by gathers from a flat table, which XLA fuses into one loop."""
     height, width = images.shape[1:3]
-    read = _reader(images, order)
     first = ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None] * (height * width)
     if how.order == 0:
-        return read(first + ops.cast(rows * width + columns, "int32"))
+        return _reader(images, order, first + ops.cast(rows * width + columns, "int32"))(0)
     # Corners stop at the last but one row and column, so that each has neighbors.
     top = ops.floor(ops.minimum(rows, max(height - 2.0, 0.0)))
     left = ops.floor(ops.minimum(columns, max(width - 2.0, 0.0)))
     corner = first + ops.cast(top * width + left, "int32")  # exact: below 2**24 in an image
     down, right = (width if height > 1 else 0), (1 if width > 1 else 0)
+    read = _reader(images, order, corner, down + right)
     below, across = (rows - top)[..., None], (columns - left)[..., None]
-    upper_left, lower_left = read(corner), read(corner + down)
-    upper = upper_left + (read(corner + right) - upper_left) * across
-    lower = lower_left + (read(corner + down + right) - lower_left) * across
+    upper_left, lower_left = read(0), read(down)
+    upper = upper_left + (read(right) - upper_left) * across
+    lower = lower_left + (read(down + right) - lower_left) * across
     return upper + (lower - upper) * below
 
 
-def _reader(images, order):
-    """Return a function from pixel numbers (n, h, w) to their float channels (n, h, w, c).
+def _reader(images, order, pixel, reach: int = 0):
+    """Return a function from an offset up to `reach` to the float channels (n, h, w, c) there.
 
-    Up to four uint8 channels travel as one 32-bit word: a third of the gathers. The index is
-    broadcast over the channels before the gather, since XLA on CPU materializes a gather whose
-    result is broadcast, but fuses this one.
+    `pixel` (n, h, w) numbers the pixels from which that is counted. Up to four uint8 channels
+    travel as one 32-bit word: a third of the gathers. The index is broadcast over the channels
+    before the gather, since XLA on CPU materializes a gather whose result is broadcast, but fuses
+    this one.
     """
     channels = images.shape[-1]
     order = ops.arange(channels, dtype="int32") if order is None else order[:, None, None, :]
-    if keras.backend.standardize_dtype(images.dtype) == "uint8" and channels <= 4:
+    packed = keras.backend.standardize_dtype(images.dtype) == "uint8" and channels <= 4
+    if packed:
         # The fourth channel may set the sign bit: multiply wraps, and the mask below undoes it.
         places = np.array([1 << 8 * k for k in range(channels)], "uint32").view("int32")
-        words = ops.reshape(ops.sum(ops.cast(images, "int32") * places, axis=-1), (-1,))
-        shape = (*ops.shape(images)[:3], channels)
-
-        def read(index):
-            word = _gather(words, ops.broadcast_to(index[..., None], shape))
-            return ops.cast(ops.bitwise_and(ops.right_shift(word, 8 * order), 255), "float32")
-
+        table = ops.reshape(ops.sum(ops.cast(images, "int32") * places, axis=-1), (-1,))
+        index = ops.broadcast_to(pixel[..., None], (*ops.shape(images)[:3], channels))
     else:
-        values = ops.reshape(ops.cast(images, "float32"), (-1,))
+        table = ops.reshape(ops.cast(images, "float32"), (-1,))
+        index = pixel[..., None] * channels + order
+    step = 1 if packed else channels
+    if table.shape[0] is not None:
+        # No index is cut off here, but the compiler learns their range: of the tests that XLA
+        # makes of each gather's index only the first remains, and offsets become addresses.
+        index = ops.clip(index, 0, table.shape[0] - 1 - reach * step)
 
-        def read(index):
-            return _gather(values, index[..., None] * channels + order)
+    def read(offset: int):
+        found = _gather(table, index + offset * step)
+        if not packed:
+            return found
+        return ops.cast(ops.bitwise_and(ops.right_shift(found, 8 * order), 255), "float32")
 
     return read
 
