@@ -39,7 +39,7 @@ class Stopwatch(Saved):
 
     def __init__(self):
         super().__init__()
-        self.earlier, self._began = 0.0, time.perf_counter()
+        self.earlier, self._began, self._known = 0.0, time.perf_counter(), False
 
     @property
     def seconds(self) -> float:
@@ -48,7 +48,14 @@ class Stopwatch(Saved):
 
     def state(self) -> dict[str, Any]:
         """Return what the next part begins with."""
+        self._known = True
         return {"earlier": self.seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Add the time of earlier parts, once."""
+        if not self._known:
+            super().restore(state)
+        self._known = True
 
 
 class Clock(Saved):
