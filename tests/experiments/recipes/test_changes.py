@@ -62,8 +62,10 @@ def _earlier(row: recipes.Row) -> dict:
     """Return a row's content as it was written when `data` held the share, and `plateau` a rate."""
     content = row.model_dump(exclude_none=True)
     content["data"] |= content.pop("share", {})
-    schedule = content.pop("schedule", {"name": "constant"})
-    if schedule.pop("name") == "plateau":
+    schedule = content.get("schedule", {"name": "constant"})
+    if schedule["name"] in ("constant", "plateau"):  # the others are of today
+        content.pop("schedule", None)
+    if schedule["name"] == "plateau":
         content["plateau"] = {k: schedule[k] for k in ("patience", "factor", "monitor", "min_lr")}
     if "early_stop" in content:
         content["early_stop"] = {k: content["early_stop"][k] for k in ("patience", "monitor")}
