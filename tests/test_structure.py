@@ -52,6 +52,7 @@ BACKEND_FILES = (
     "experiments/bench/_worker.py",
     "experiments/studies/_formats.py",
     "experiments/training/_selftest.py",
+    "experiments/training/blocks.py",
     "experiments/training/feed.py",
     "experiments/training/precision.py",
     "zoo/_kernels.py",

@@ -13,7 +13,16 @@ from experiments.listener import Listener
 from experiments.recipes import Train
 from experiments.recipes.fitting import Ema
 from experiments.runs import Run
-from experiments.training import averages, callbacks, feed, optimizers, precision, schedules
+from experiments.training import (
+    averages,
+    blocks,
+    callbacks,
+    feed,
+    optimizers,
+    precision,
+    schedules,
+)
+from experiments.training._rows import Drawing
 from experiments.training.budget import Budget
 from experiments.training.checkpoint import Checkpoint
 from experiments.training.phases import Phase
@@ -71,36 +80,56 @@ def fit(
         made.write_history(clock.history)
 
     policy = None if row.augment is None else augment.get(row.augment)
-    batches = functools.partial(
-        feed.batches, images, plan, policy, targets, mix=row.mix and row.mix.spec()
-    )
+    drawing = Drawing(images, plan, policy, targets, row.mix and row.mix.spec())
     last = -(-span.total // plan.steps)
     epochs = min(phase.end, last)
     over = budget.ended or any(one.stopped for one in stop)
     if clock.epoch < epochs and not over:
-        validation = feed.Validation(phase.data.validation, BATCH)
-        first = [averages.Averages(validation)] if isinstance(row.average, Ema) else []
+        why = blocks.hindrance(trainer, targets, [images, phase.data.validation])
+        made_by = blocks.Blocks if why is None else functools.partial(_Keras, why=why)
+        loop = made_by(trainer, drawing, phase.data.validation, span.total)
+        if keras.backend.backend() == "jax":  # no other has a choice
+            listener.say(loop.told)
+        first = [averages.Averages(loop.evaluate)] if isinstance(row.average, Ema) else []
         tell = callbacks.Tell(listener, clock, last, plan.steps)
-        trainer.fit(
-            batches(epoch=clock.epoch),
-            steps_per_epoch=plan.steps,
-            initial_epoch=clock.epoch,
-            epochs=epochs,
-            validation_data=validation,
-            callbacks=[*first, *saved, callbacks.Finite(), tell, callbacks.Keep(keep)],
-            shuffle=False,
-            verbose=0,
-        )
+        heard = [*first, *saved, callbacks.Finite(), tell, callbacks.Keep(keep)]
+        loop.fit(heard, initial_epoch=clock.epoch, epochs=epochs)
     if phase.last:
         if row.keep == "best":
             checkpoint.restore_best(trainer, best.epoch)
         else:
             averages.use(optimizer)
         if row.refresh:
-            again = itertools.islice(batches(epoch=clock.epoch - 1), row.refresh)
+            again = itertools.islice(drawing.batches(clock.epoch - 1), row.refresh)
             refresh(trainer, again, row.seed)
     whole = clock.steps == row.epochs * plan.steps
     return Fitted(clock.history, "epochs" if whole else budget.ended or "early_stop")
+
+
+class _Keras:
+    """Keras' own loop, in the form of `Blocks`; a callback ends it with its last step."""
+
+    def __init__(
+        self, trainer: keras.Model, drawing: Drawing, validation: Split, most: int, why: str
+    ):
+        self.trainer, self.drawing = trainer, drawing
+        self.validation = feed.Validation(validation, BATCH)
+        self.told = f"trains by Keras' loop: {why}"
+
+    def fit(self, heard: list, *, initial_epoch: int, epochs: int) -> None:
+        self.trainer.fit(
+            self.drawing.batches(initial_epoch),
+            steps_per_epoch=self.drawing.plan.steps,
+            initial_epoch=initial_epoch,
+            epochs=epochs,
+            validation_data=self.validation,
+            callbacks=heard,
+            shuffle=False,
+            verbose=0,
+        )
+
+    def evaluate(self) -> dict[str, float]:
+        return self.trainer.evaluate(self.validation, verbose=0, return_dict=True)
 
 
 def _plan(row: Train, phase: Phase, extra: Sequence | None) -> feed.Plan:
