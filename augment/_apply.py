@@ -77,14 +77,38 @@ def _check_known(drawn: dict) -> None:
         raise ValueError(f"unknown transform parameter {sorted(unknown)}: known are {known}")
 
 
+def pack(policy, *, seed: int, epoch: int, indices, shape) -> tuple[np.ndarray, tuple]:
+    """Draw the parameters of images on the host, as one array that `apply_packed` takes.
+
+    Arguments are those of `augment.draw`. Returns the array (n, columns) float32, and what selects
+    the code that applies it: images of one policy and shape have the same, unless all of them move
+    by whole pixels by chance.
+    """
+    policy = get(policy)
+    drawn = _draw.draw(policy, seed=seed, epoch=epoch, indices=indices, shape=shape)
+    return _packed(drawn, len(indices), policy)
+
+
+def apply_packed(images, packed, code: tuple):
+    """Apply what `pack` returns to images (n, h, w, c), uint8 or float32, as `batch` would.
+
+    On JAX it may be a part of what the caller compiles.
+    """
+    return _warp.run(images, packed, *code)
+
+
+def _packed(drawn: dict, n: int, policy: Policy, center=None) -> tuple[np.ndarray, tuple]:
+    columns = [np.asarray(values, "float32").reshape(n, -1) for values in drawn.values()]
+    packed = np.concatenate([np.empty((n, 0), "float32"), *columns], axis=1)
+    layout = tuple((name, part.shape[1]) for name, part in zip(drawn, columns, strict=True))
+    return packed, (layout, _warp.exact(drawn, _warp.sampling(policy, center)))
+
+
 def _apply(images, drawn: dict, policy: Policy, center=None):
     if not drawn:
         return ops.cast(ops.convert_to_tensor(images), "float32")
-    columns = [np.asarray(values, "float32").reshape(len(images), -1) for values in drawn.values()]
-    packed = np.concatenate(columns, axis=1)
-    layout = tuple((name, part.shape[1]) for name, part in zip(drawn, columns, strict=True))
-    how = _warp.exact(drawn, _warp.sampling(policy, center))
-    return sized(lambda *both: _warp.run(*both, layout, how), [images, packed], (layout, how))
+    packed, code = _packed(drawn, len(images), policy, center)
+    return sized(lambda *both: apply_packed(*both, code), [images, packed], code)
 
 
 def sized(run, arrays: list, code=None):

@@ -31,8 +31,20 @@ def apply_mix(images, partners, drawn: dict):
             f"images are {tuple(images.shape)}, their partners {tuple(partners.shape)}: one each "
             "is needed"
         )
-    packed = np.stack([drawn[name] for name in ("blend", *_EDGES)], axis=1).astype("float32")
-    return sized(compiled(_mixed), [images, partners, packed])
+    return sized(mix_packed, [images, partners, pack_mix(drawn)])
+
+
+def pack_mix(drawn: dict) -> np.ndarray:
+    """Return what `draw_mix` returns as one array (n, columns) that `mix_packed` takes."""
+    return np.stack([drawn[name] for name in ("blend", *_EDGES)], axis=1).astype("float32")
+
+
+def mix_packed(images, partners, packed):
+    """Mix images with their partners as `apply_mix` does.
+
+    On JAX it may be a part of what the caller compiles.
+    """
+    return compiled(_mixed)(images, partners, packed)
 
 
 def _mixed(images, partners, packed):

@@ -57,6 +57,7 @@ BACKEND_FILES = (
     "experiments/bench/profile.py",
     "experiments/studies/_formats.py",
     "experiments/training/_selftest.py",
+    "experiments/training/blocks.py",
     "experiments/training/feed.py",
     "experiments/training/precision.py",
     "experiments/training/sgd.py",

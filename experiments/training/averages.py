@@ -167,9 +167,10 @@ class Averages(keras.callbacks.Callback):
     It comes before the clock, which writes down what it adds: `val_loss_ema`, `val_top1_ema`.
     """
 
-    def __init__(self, validation: Any):
+    def __init__(self, score: Callable[[], dict[str, float]]):
+        """`score` returns the scores of the weights that the model has."""
         super().__init__()
-        self.validation = validation
+        self.score = score
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Take note of where the epoch begins."""
@@ -180,5 +181,5 @@ class Averages(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         optimizer.average_statistics(self._since)
         with used(optimizer):
-            found = self.model.evaluate(self.validation, verbose=0, return_dict=True)
+            found = self.score()
         logs |= {f"val_{score}_ema": found[score] for score in ("loss", "top1")}

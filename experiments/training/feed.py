@@ -52,6 +52,11 @@ class Plan:
         return -(-self.images // self._fresh)
 
     @property
+    def whole(self) -> int:
+        """Batches of an epoch that are full: all, or all but the last."""
+        return self.images // self._fresh
+
+    @property
     def seen(self) -> int:
         """Images of an epoch, repeated ones included."""
         return self.seen_in(self.steps)
@@ -150,22 +155,32 @@ class Validation(keras.utils.PyDataset):
         return self.split.batch(indices), self.split.labels[indices]
 
 
+def nbytes(split) -> int:
+    """Return the size of all images of a split."""
+    return split.batch(np.arange(min(len(split.labels), 1))).nbytes * len(split.labels)
+
+
+def room() -> float:
+    """Return how many bytes of images may lie on JAX's accelerator; 0 on a CPU."""
+    import jax
+
+    first = jax.devices()[0]
+    stats = (first.memory_stats() or {}) if first.platform != "cpu" else {}
+    return RESIDENT_SHARE * stats.get("bytes_limit", 0)
+
+
 def _pixels(split) -> Callable[[np.ndarray], object]:
     """Return indices -> images, from the accelerator's own memory where all of them fit.
 
     TensorFlow reads from the host: its input pipeline would copy each batch back and forth.
     """
-    n = len(split.labels)
-    sample = split.batch(np.arange(min(n, 1)))
-    size = sample.nbytes * n
+    n, size = len(split.labels), nbytes(split)
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
-        first = jax.devices()[0]
-        stats = (first.memory_stats() or {}) if first.platform != "cpu" else {}
-        if size < RESIDENT_SHARE * stats.get("bytes_limit", 0):
-            resident = jax.device_put(split.batch(np.arange(n)), first)
+        if size < room():
+            resident = jax.device_put(split.batch(np.arange(n)), jax.devices()[0])
             take = jax.jit(lambda images, indices: images[indices])
             return lambda indices: take(resident, indices)
     if backend == "torch":

@@ -13,12 +13,12 @@ from experiments.listener import Listener
 from experiments.recipes import Train
 from experiments.recipes.fitting import Ema
 from experiments.runs import Run
-from experiments.training import averages, callbacks, feed, optimizers, precision, schedules, steps
+from experiments.training import averages, callbacks, feed, loops, optimizers, precision, schedules
+from experiments.training._rows import Drawing
 from experiments.training.budget import Budget
 from experiments.training.checkpoint import Checkpoint
 from experiments.training.dropout import DropoutRate
 from experiments.training.phases import Phase
-from experiments.training.predict import BATCH
 from experiments.training.progress import Progress, measured
 from experiments.training.refresh import normalizations, refresh
 from experiments.training.targets import Labels, Teacher
@@ -68,34 +68,25 @@ def fit(
         made.write_history(clock.history)
 
     policy = None if row.augment is None else augment.get(row.augment)
-    batches = functools.partial(
-        feed.batches, images, plan, policy, targets, mix=row.mix and row.mix.spec()
-    )
+    drawing = Drawing(images, plan, policy, targets, row.mix and row.mix.spec())
     last = -(-total // plan.steps)
     epochs = min(phase.end, last)
     over = budget.ended or any(getattr(one, "stopped", False) for one in saved)
     if clock.epoch < epochs and not over:
-        validation = feed.Validation(phase.data.validation, BATCH)
-        first = [averages.Averages(validation)] if isinstance(row.average, Ema) else []
+        loop = loops.choose(row, trainer, drawing, phase.data.validation, total)
+        if keras.backend.backend() == "jax":  # no other has a choice
+            listener.say(loop.told)
+        first = [averages.Averages(loop.evaluate)] if isinstance(row.average, Ema) else []
         tell = callbacks.Tell(listener, clock, last, plan.steps)
-        others = [steps.Finite(), tell, callbacks.Keep(keep)]
-        trainer.fit(
-            batches(epoch=clock.epoch),
-            steps_per_epoch=plan.steps,
-            initial_epoch=clock.epoch,
-            epochs=epochs,
-            validation_data=validation,
-            callbacks=steps.Steps([*first, *saved, *others], trainer),
-            shuffle=False,
-            verbose=0,
-        )
+        heard = [*first, *saved, steps.Finite(), tell, callbacks.Keep(keep)]
+        loop.fit(heard, initial_epoch=clock.epoch, epochs=epochs)
     if phase.last:
         if row.keep == "best":
             checkpoint.restore_best(trainer, best.epoch)
         else:
             averages.use(optimizer)
         if row.refresh:
-            again = itertools.islice(batches(epoch=clock.epoch - 1), row.refresh)
+            again = itertools.islice(drawing.batches(clock.epoch - 1), row.refresh)
             refresh(trainer, again, row.seed)
     whole = clock.steps == row.epochs * plan.steps
     return Fitted(clock.history, "epochs" if whole else budget.ended or "early_stop")
