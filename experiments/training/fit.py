@@ -13,7 +13,16 @@ from experiments.listener import Listener
 from experiments.recipes import Train
 from experiments.recipes.fitting import Ema
 from experiments.runs import Run
-from experiments.training import averages, callbacks, feed, loops, optimizers, precision, schedules
+from experiments.training import (
+    averages,
+    callbacks,
+    feed,
+    loops,
+    optimizers,
+    precision,
+    schedules,
+    steps,
+)
 from experiments.training._rows import Drawing
 from experiments.training.budget import Budget
 from experiments.training.checkpoint import Checkpoint
