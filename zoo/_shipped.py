@@ -61,7 +61,7 @@ def shipped(model: str, weights: str | None = None) -> Shipped:
 def write(file: pathlib.Path, tensors: dict, facts: dict) -> None:
     """Write what `state_dict` returns as float16, with facts: those of `Shipped` from names on."""
     import numpy as np
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     rounded = {name: np.ascontiguousarray(x, np.float16) for name, x in tensors.items()}
-    save_file(rounded, file, metadata={"facts": json.dumps(facts)})
+    file.write_bytes(save(rounded, metadata={"facts": json.dumps(facts)}))
