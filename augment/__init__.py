@@ -3,8 +3,9 @@
     images = augment.batch(images, augment.C, seed=0, epoch=3, indices=range(128))
 
 Pixels are raw, 0..255. What happens to image i in epoch e is a pure function of (seed, epoch, i):
-the same for any batch size, order, worker, restart and backend. To measure a trained model's
-robustness there are attacks (`fgsm`, `pgd`) and common corruptions (`corrupt`).
+the same for any batch size, order, worker, restart and backend. `draw_mix` and `apply_mix` mix
+such images in pairs. To measure a trained model's robustness there are attacks (`fgsm`, `pgd`) and
+common corruptions (`corrupt`).
 """
 
 from augment._draw import draw
@@ -15,6 +16,9 @@ _LAZY = {
     "apply": "_apply",
     "batch": "_apply",
     "Augment": "layer",
+    "Mix": "mix",
+    "draw_mix": "mix",
+    "apply_mix": "_mixed",
     "ImageDataGenerator": "generator",
     "Gradient": "_gradient",
     "input_gradient": "_gradient",

@@ -7,9 +7,10 @@ import numpy as np
 from keras import ops
 
 from augment import _draw, _finish, _pixels, _warp
+from augment._compile import is_compiled
 from augment.policy import Policy, get
 
-GREY = "channel shift and brightness"  # what a policy has in grey levels
+GREY = "channel shift, brightness and cutout"  # what a policy has in grey levels
 
 
 def batch(images, policy, *, seed: int, epoch: int, indices):
@@ -37,7 +38,8 @@ def batch(images, policy, *, seed: int, epoch: int, indices):
     if len(indices) != len(images):
         raise ValueError(f"{len(images)} images but {len(indices)} indices: one each is needed")
     if isinstance(images, np.ndarray):
-        _pixels.extent(images, GREY if policy.channel_shift or policy.brightness else "")
+        grey = policy.channel_shift or policy.brightness or policy.cutout
+        _pixels.extent(images, GREY if grey else "")
     drawn = _draw.draw(policy, seed=seed, epoch=epoch, indices=indices, shape=images.shape[1:])
     return _apply(images, drawn, policy)
 
@@ -48,7 +50,7 @@ def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
     Args:
         images: (n, height, width, channels), raw pixels 0..255.
         drawn: arrays (n, ...) by name; an operation without an entry is left out.
-        policy: gives fill mode, cval and interpolation order.
+        policy: gives fill mode, cval, interpolation order and the size and value of cutout.
         center: (row, column) about which the geometry turns; None for the middle.
 
     Returns:
@@ -76,21 +78,28 @@ def _check_known(drawn: dict) -> None:
 
 
 def _apply(images, drawn: dict, policy: Policy, center=None):
-    n = len(images)
     if not drawn:
         return ops.cast(ops.convert_to_tensor(images), "float32")
-    columns = [np.asarray(values, "float32").reshape(n, -1) for values in drawn.values()]
+    columns = [np.asarray(values, "float32").reshape(len(images), -1) for values in drawn.values()]
     packed = np.concatenate(columns, axis=1)
     layout = tuple((name, part.shape[1]) for name, part in zip(drawn, columns, strict=True))
-    how = _warp.sampling(policy, center)
-    size = n
-    if _warp.is_compiled():
-        dtype = keras.backend.standardize_dtype(images.dtype)
-        size = _compiled_size((how, dtype, images.shape[1:], layout), n)
+    how = _warp.exact(drawn, _warp.sampling(policy, center))
+    return sized(lambda *both: _warp.run(*both, layout, how), [images, packed], (layout, how))
+
+
+def sized(run, arrays: list, code=None):
+    """Run on arrays (n, ...), padded to a batch size that was compiled before, else as they are.
+
+    `code` is what selects the compiled code, beside the arrays' types and shapes.
+    """
+    n = size = len(arrays[0])
+    if is_compiled():
+        kinds = [(keras.backend.standardize_dtype(a.dtype), *a.shape[1:]) for a in arrays]
+        size = _compiled_size((code, *kinds), n)
     if size > n:
-        images, packed = _padded(images, size), _padded(packed, size)
-    images = _warp.run(images, packed, layout, how)
-    return images if size == n else images[:n]
+        arrays = [_padded(array, size) for array in arrays]
+    result = run(*arrays)
+    return result if size == n else result[:n]
 
 
 _sizes: dict[tuple, set[int]] = {}  # batch sizes compiled so far, by all else that selects code

@@ -41,11 +41,16 @@ COLUMNS = {
     "erasing": Columns(1056, 16),  # decision, area, ratio, row, column, values of the channels
     "perspective": Columns(1072, 16),  # decision, two numbers of each corner
     "resized_crop": Columns(1088, 16),  # area, ratio, row, column
+    "alternating_flip": Columns(1104),  # even or odd epochs
+    "cutout_row": Columns(1105),
+    "cutout_column": Columns(1106),
+    "mix": Columns(1107, 5),  # decision, which, share, row, column; see augment.mix
 }
 
-LATER, END = 1024, 1104  # columns that `augment.Augment` draws apart from those before them
+LATER, END = 1024, 1112  # columns that `augment.Augment` draws apart from those before them
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd
+_ALL_EPOCHS = -1  # stands in the place of the epoch where a draw is for all of them
 
 
 def draw(policy, *, seed: int, epoch: int, indices, shape) -> dict[str, np.ndarray]:
@@ -62,19 +67,34 @@ def draw(policy, *, seed: int, epoch: int, indices, shape) -> dict[str, np.ndarr
         Arrays (n, ...) by Keras' names, those only that the policy has: theta and shear (degrees);
         tx, ty (pixels along columns and rows); zx, zy (factors along columns and rows);
         flip_horizontal, flip_vertical (bool); channel_shift_intensity; brightness (factor);
-        channel_order (n, channels), the source of each channel.
+        channel_order (n, channels), the source of each channel; cutout_row, cutout_column (pixel in
+        the middle of the square).
 
     """
     policy, shape = get(policy), tuple(int(side) for side in shape)
     if len(shape) != 3:
         raise ValueError(f"shape must be (height, width, channels), got {shape}")
     found = plan(policy, shape)
-    return parameters(found, uniforms(seed, epoch, indices, found.columns))
+    drawn = parameters(found, uniforms(seed, epoch, indices, found.columns))
+    if policy.alternating_flip:
+        drawn["flip_horizontal"] = alternating(seed, epoch, indices)
+    return drawn
 
 
-def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
-    """Draw the order (n,) in which an epoch visits n images, unrelated to what `draw` returns."""
-    return np.argsort(uniforms(~int(seed), epoch, np.arange(n), np.arange(1))[:, 0], kind="stable")
+def alternating(seed: int, epoch: int, indices) -> np.ndarray:
+    """Draw (n,) which images of an epoch are mirrored: those that the next one does not mirror."""
+    column = np.array([COLUMNS["alternating_flip"].first])
+    odd = uniforms(seed, _ALL_EPOCHS, indices, column)[:, 0] < 0.5
+    return odd == bool(int(epoch) % 2)
+
+
+def permutation(seed: int, epoch: int, n: int, stream: int = 0) -> np.ndarray:
+    """Draw the order (n,) in which an epoch visits n images, unrelated to what `draw` returns.
+
+    Orders of other streams are unrelated to it.
+    """
+    keys = uniforms(~int(seed), epoch, np.arange(n), np.array([stream]))[:, 0]
+    return np.argsort(keys, kind="stable")
 
 
 def image_numbers(indices, n: int) -> np.ndarray:
@@ -121,6 +141,7 @@ class Plan(typing.NamedTuple):
     low: np.ndarray  # of `ranges`
     span: np.ndarray
     choices: dict[str, tuple]  # (limit, side in pixels), see Policy.width_shift
+    pixels: dict[str, int]  # one of so many, from 0
     shares: dict[str, float]  # probabilities
 
 
@@ -153,7 +174,9 @@ def _plan(policy: Policy, shape: tuple[int, int, int], *_types: type) -> Plan:
         "channel_shuffle": policy.channel_shuffle,
     }
     shares = {name: share for name, share in shares.items() if share}
-    counts = dict.fromkeys(ranges, 1) | dict.fromkeys(choices, 2) | dict.fromkeys(shares, 1)
+    pixels = {"cutout_row": height, "cutout_column": width} if policy.cutout else {}
+    counts = dict.fromkeys(ranges, 1) | dict.fromkeys(choices, 2)
+    counts |= dict.fromkeys([*pixels, *shares], 1)
     if policy.channel_shuffle:
         most = COLUMNS["channel_order"].count
         if channels > most:
@@ -169,6 +192,7 @@ def _plan(policy: Policy, shape: tuple[int, int, int], *_types: type) -> Plan:
         low=low,
         span=high - low,
         choices=choices,
+        pixels=pixels,
         shares=shares,
     )
 
@@ -185,6 +209,8 @@ def parameters(found: Plan, u, ops=np) -> dict:
     for name, (limit, side) in found.choices.items():
         place = found.place[name]
         drawn[name] = _choice(limit, side, u[:, place], u[:, place + 1], ops)
+    for name, count in found.pixels.items():
+        drawn[name] = ops.floor(u[:, found.place[name]] * count)
     for name, share in found.shares.items():
         drawn[name] = u[:, found.place[name]] < share
     if "channel_shuffle" in drawn:

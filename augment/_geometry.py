@@ -41,6 +41,23 @@ def matrices(drawn: dict, n, shape, center=None):
     return ops.stack([zero + term for term in terms], axis=1)
 
 
+def boxes(top, left, bottom, right, shape):
+    """Tell which pixels (n, height, width, 1) lie in a box (n,) of each image, ends left out."""
+    y, x = (ops.arange(side, dtype="float32") for side in shape)
+    top, left, bottom, right = (edge[:, None, None, None] for edge in (top, left, bottom, right))
+    y, x = y[None, :, None, None], x[None, None, :, None]
+    return (y >= top) & (y < bottom) & (x >= left) & (x < right)
+
+
+def cut_out(images, drawn: dict, cutout: tuple[int, float]):
+    """Set a square about a drawn pixel of each image to a value; `cutout` is its side and that."""
+    if "cutout_row" not in drawn:
+        return images
+    side, value = cutout
+    top, left = (drawn[name] - side // 2 for name in ("cutout_row", "cutout_column"))
+    return ops.where(boxes(top, left, top + side, left + side, images.shape[1:3]), value, images)
+
+
 def inside(coordinate, size: int, fill_mode: str):
     """Bring source coordinates into [0, size - 1] by the rules of `scipy.ndimage`."""
     last = size - 1

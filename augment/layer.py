@@ -29,6 +29,11 @@ class Augment(keras.layers.Layer):
         options.setdefault("dtype", "float32")
         super().__init__(**options)
         self.policy = get(policy)
+        if self.policy.alternating_flip:
+            raise ValueError(
+                "policy field alternating_flip: a layer knows neither epoch nor image number: use "
+                "horizontal_flip: 0.5 here, or augment.batch"
+            )
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         # Only where they are read: layers that were saved without it have no such variable.

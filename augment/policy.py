@@ -20,22 +20,31 @@ class Policy:
     """Ranges of random transformations of images with raw pixels, 0..255.
 
     Geometric operations form one affine map, sampled once; color follows in the order of Keras'
-    ImageDataGenerator: affine, channel shift, flips, brightness, channel shuffle.
+    ImageDataGenerator: affine, channel shift, flips, brightness, channel shuffle. Cutout is last.
 
     Attributes:
         rotation: degrees; an angle is drawn from [-rotation, rotation].
         width_shift: along the columns. A float below 1: fraction of the width, from both signs;
             a float from 1 up: pixels; an int n: a whole number of pixels below n, either sign;
-            a tuple: one of its values, either sign (fractions where all are below 1).
+            a tuple: one of its values, either sign (fractions where all are below 1), so that
+            (-2, -1, 0, 1, 2) draws each of the five equally often, where 3 draws 0 twice as often
+            as any other.
         height_shift: along the rows, as `width_shift`.
         shear: degrees, from [-shear, shear].
         zoom: (low, high) of a factor drawn for each axis apart; above 1 shows more of the scene.
         channel_shift: 0..255; one value from [-channel_shift, channel_shift] is added to all
             channels and the sum clipped to the darkest and brightest value of that image.
         horizontal_flip: probability of a left-right flip.
+        alternating_flip: mirror each image in every other epoch; a draw of its own says whether in
+            the even or in the odd ones, so that two epochs show both sides (Jordan, "94% on
+            CIFAR-10 in 3.29 seconds on a single A100", arXiv 2404.00498).
         vertical_flip: probability of an upside-down flip.
         brightness: (low, high) of a factor, result clipped to 0..255; None for none.
         channel_shuffle: share of the images whose channels are put in random order.
+        cutout: side in pixels of a square in each image that is set to `cutout_value`; its middle
+            is drawn from all pixels, so that it may reach over the border (DeVries and Taylor,
+            arXiv 1708.04552).
+        cutout_value: by default the middle of 0..255, about what normalization makes 0.
         fill_mode: what lies outside of the image, as in SciPy's `ndimage`: "nearest"
             (a a a | a b c d | d d d), "reflect" (c b a | a b c d | d c b), "wrap" (period one
             pixel short, as SciPy's "wrap" has it), "constant" (`cval`).
@@ -54,9 +63,12 @@ class Policy:
     zoom: tuple[float, float] = (1.0, 1.0)
     channel_shift: float = 0.0
     horizontal_flip: float = 0.0
+    alternating_flip: bool = False
     vertical_flip: float = 0.0
     brightness: tuple[float, float] | None = None
     channel_shuffle: float = 0.0
+    cutout: int = 0
+    cutout_value: float = 127.5
     fill_mode: typing.Literal["nearest", "reflect", "wrap", "constant"] = "nearest"
     cval: float = 0.0
     interpolation_order: typing.Literal[0, 1] = 1
@@ -66,9 +78,21 @@ class Policy:
             self._number(name, 0, math.inf, "0 or more")
         for name in ("horizontal_flip", "vertical_flip", "channel_shuffle"):
             self._number(name, 0, 1, "a probability from 0 to 1")
-        self._number("cval", -math.inf, math.inf, "a number")
+        for name in ("cval", "cutout_value"):
+            self._number(name, -math.inf, math.inf, "a number")
+        whole = isinstance(self.cutout, numbers.Integral) and not isinstance(self.cutout, bool)
+        if not whole or self.cutout < 0:
+            self._reject("cutout", "a whole number of pixels, 0 or more")
+        self._set("cutout", int(self.cutout))
         for name in ("width_shift", "height_shift"):
             self._shift(name)
+        if not isinstance(self.alternating_flip, bool):
+            self._reject("alternating_flip", "true or false")
+        if self.alternating_flip and self.horizontal_flip:
+            raise ValueError(
+                f"policy fields alternating_flip and horizontal_flip={self.horizontal_flip} both "
+                "mirror images, and would undo each other: leave one of them out"
+            )
         self._pair("zoom", 1e-3)
         if self.brightness is not None:
             self._pair("brightness", 0)

@@ -59,6 +59,12 @@ def explained(
         raise ValueError(f"{what} ({reason}): {fix}") from error
 
 
+def cache_folder(cache_dir: str | pathlib.Path | None = None) -> pathlib.Path:
+    """Return where caches lie: `cache_dir`, else $SMALLZOO_CACHE, else ~/.cache/smallzoo."""
+    place = cache_dir or os.environ.get("SMALLZOO_CACHE") or "~/.cache/smallzoo"
+    return pathlib.Path(os.path.expanduser(place))
+
+
 def check_writable(path: pathlib.Path) -> pathlib.Path:
     """Raise what `atomic` would, as far as it shows before the work is done; return `path`."""
     path = pathlib.Path(path)

@@ -57,6 +57,33 @@ def device() -> str:
     return tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "cpu"
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the accelerator is known to be fast at bfloat16: NVIDIA's from 8.0 on, and TPUs."""
+    import keras
+
+    backend, version = keras.backend.backend(), None
+    if backend == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        if first.platform == "tpu":
+            return True
+        version = getattr(first, "compute_capability", None)  # "9.0"
+    elif backend == "torch":
+        import torch
+
+        version = torch.cuda.get_device_capability() if torch.cuda.is_available() else None
+    else:
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+        version = details.get("compute_capability")
+    # AMD's devices have names here ("gfx90a") or no version at all.
+    major = str(version[0] if isinstance(version, tuple) else version).partition(".")[0]
+    return major.isdecimal() and int(major) >= 8
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hold back what is written to the standard error, and show it only if the block fails.

@@ -43,8 +43,15 @@ class Work(NamedTuple):
 
 
 def of_training(row: Train, rows: Mapping[str, Row], size: Size) -> Work:
-    """Every image of its share, every epoch; a teacher's passes are left out."""
-    return Work(_images(row.share, size), row.epochs, macs(row.model, size))
+    """Every image of its share, every epoch or `max_steps`; a teacher's passes are left out.
+
+    Where sizes change, multiply-adds are the mean over epochs.
+    """
+    images, epochs = _images(row.share, size), row.epochs
+    if row.max_steps:
+        fresh = row.batch_size - (row.adversarial.per_batch if row.adversarial else 0)
+        epochs = min(epochs, row.max_steps * fresh / images)
+    return Work(images, epochs, macs(row.model, size) * _area(row))
 
 
 def of_stack(row: Stack, rows: Mapping[str, Row], size: Size) -> Work:
@@ -52,6 +59,7 @@ def of_stack(row: Stack, rows: Mapping[str, Row], size: Size) -> Work:
     members = [one for one in rows.values() if isinstance(one, Train)]
     each = sum(macs(one.model, size) for one in members)
     if row.fit_on == "out_of_fold":
+        each = sum(macs(one.model, size) * _area(one) for one in members)
         epochs = max((one.epochs for one in members), default=0)
         return Work(_images(members[0].share, size), epochs * (row.folds - 1), each)
     held_out = max((one.share.holdout for one in members), default=0)
@@ -109,8 +117,8 @@ class Rate:
         found = run.environment
         same = found.get("backend") == chosen and found.get("cores") == os.cpu_count()
         if same and run.kind.network and run.metrics.get("seconds"):
-            images = run.dataset["train"] * run.metrics["epochs"]
-            rate = images * run.metrics["macs"] / run.metrics["seconds"]
+            images = run.metrics.get("images") or run.dataset["train"] * run.metrics["epochs"]
+            rate = images * run.metrics["macs"] * _area(run.row) / run.metrics["seconds"]
             self.by_network.setdefault(run.metrics["model"], []).append(rate)
 
     @property
@@ -123,9 +131,19 @@ class Rate:
         if not self.runs:
             return None
         every = [rate for rates in self.by_network.values() for rate in rates]
-        return work.total / statistics.median(self.by_network.get(row.model_name, every)) / 3600
+        hours = work.total / statistics.median(self.by_network.get(row.model_name, every)) / 3600
+        return min(hours, getattr(row, "max_hours", None) or hours)
 
 
 def _images(share: Share, size: Size) -> int:
     left = size.train * (1 - share.holdout)
     return round(left * (1 - 1 / share.folds) if share.folds else left)
+
+
+def _area(row: Train) -> float:
+    """Return the mean area of the images that a row's network sees, as a share of the last one."""
+    if not row.sizes:
+        return 1
+    least = zoo.info(row.model_name).enlarges_to or 0
+    areas = [epochs * max(size, least) ** 2 for epochs, size in row.sizes]
+    return sum(areas) / row.epochs / max(row.last_size, least) ** 2

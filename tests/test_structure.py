@@ -45,12 +45,16 @@ FLOORS = (
 # Files that must tell the backends apart; there inside functions only.
 BACKENDS = {"tensorflow", "jax", "torch"}
 BACKEND_FILES = (
+    "augment/_compile.py",
     "augment/_gradient.py",
+    "augment/_sample.py",
     "augment/_warp.py",
     "experiments/backend.py",
     "experiments/bench/_worker.py",
     "experiments/studies/_formats.py",
+    "experiments/training/_selftest.py",
     "experiments/training/feed.py",
+    "experiments/training/precision.py",
     "zoo/_kernels.py",
     "zoo/_weights.py",
 )

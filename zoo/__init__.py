@@ -11,6 +11,7 @@ Importing this package, `list_models`, `info` and `check` do not import Keras.
 import fnmatch
 
 from zoo import _check, _families, _files, _weights
+from zoo._adapt import adapt
 from zoo._families import ModelInfo, info
 from zoo._files import load
 from zoo._profile import profile
@@ -19,6 +20,7 @@ from zoo._weights import load_state_dict
 
 __all__ = [
     "ModelInfo",
+    "adapt",
     "build",
     "check",
     "freeze",
@@ -28,6 +30,7 @@ __all__ = [
     "load_state_dict",
     "profile",
     "reset_classifier",
+    "resizable",
 ]
 
 
@@ -42,6 +45,21 @@ def check(name: str, **options) -> None:
     Weights are looked for, by name or path, but neither downloaded nor read.
     """
     _check.plan(name, **options)
+
+
+def resizable(name: str, **options) -> dict:
+    """Return options of `build` that give one network, weight for weight, for images of every size.
+
+    They name the stem that "auto" chooses for `input_shape`, which may then be changed. Raises
+    ValueError as `check` does, and for a network whose weights fit images of one size alone.
+    """
+    spec = _check.plan(name, **options).spec
+    if not spec.any_size:
+        raise ValueError(
+            f"{name} flattens its last map, so its weights fit images of one size alone: choose a "
+            "network that averages it, such as resnet18."
+        )
+    return {"name": name, **options} | ({"stem": spec.stem} if spec.stem else {})
 
 
 def build(

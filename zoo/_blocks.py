@@ -231,5 +231,6 @@ def host_objects() -> dict:
     return {
         "VarianceScaling": VarianceScaling,
         "Conv2D": _kernels.conv2d(),
+        "Activation": _kernels.activation(),
         "BatchNormalization": _kernels.batch_normalization(),
     }

@@ -52,6 +52,7 @@ FAMILIES = {
     "shufflenet_v1": Family(224, 1000, "output", PYTORCHCV, "ShuffleNet, arXiv 1707.01083"),
     "shufflenet_v2": Family(224, 1000, "fc", TORCHVISION, "ShuffleNet V2, arXiv 1807.11164"),
     "simplenet": Family(224, 1000, "classifier", SIMPLENET, "SimpleNet, arXiv 1608.06037"),
+    "sprint": Family(64, 200, "logits", DEFINED, "airbench, arXiv 2404.00498"),
     "squeezenet": Family(224, 1000, "classifier.1", TORCHVISION, "SqueezeNet, arXiv 1602.07360"),
     "squeezenext": Family(224, 1000, "output", PYTORCHCV, "SqueezeNext, arXiv 1803.10615"),
     "wide_resnet": Family(32, 10, "output", PYTORCHCV, "Wide Residual Networks, arXiv 1605.07146"),

@@ -4,6 +4,7 @@ They compute the same, and saved models name and load as Keras' own layers.
 """
 
 import functools
+import math
 
 
 @functools.cache
@@ -83,6 +84,54 @@ def batch_normalization() -> type:
             return outputs
 
     return BatchNormalization
+
+
+@functools.cache
+def activation() -> type:
+    """Return `keras.layers.Activation`, with a GELU that trains as one kernel each way.
+
+    TensorFlow composes it of an error function and products, each a pass over the maps; compiled
+    by XLA it took a quarter of the time on a CPU. At inference it is Keras' own, so that it is
+    exported as any other.
+    """
+    import keras
+
+    class Activation(keras.layers.Activation):
+        __module__ = "keras.layers"
+
+        def call(self, inputs, training=None):
+            if (
+                not training
+                or self.activation is not keras.activations.gelu
+                or keras.backend.backend() != "tensorflow"
+                or keras.backend.standardize_dtype(inputs.dtype) != "float32"
+            ):
+                return super().call(inputs)
+            return _gelu()(inputs)
+
+    return Activation
+
+
+@functools.cache
+def _gelu():
+    import tensorflow as tf
+
+    def upper(x):  # share of the normal distribution below x
+        return 0.5 * (1 + tf.math.erf(x * 0.5**0.5))
+
+    @tf.function(jit_compile=True)
+    def forward(x):
+        return x * upper(x)
+
+    @tf.function(jit_compile=True)
+    def backward(x, gradient):
+        return gradient * (upper(x) + x * tf.exp(-0.5 * x * x) * (2 * math.pi) ** -0.5)
+
+    @tf.custom_gradient
+    def fused(x):
+        return forward(x), lambda gradient: backward(x, gradient)
+
+    return fused
 
 
 @functools.cache

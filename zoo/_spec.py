@@ -68,6 +68,11 @@ class Facts:
     """What `build(weights=...)` can download, the default first."""
     notes: str = ""
 
+    @property
+    def any_size(self) -> bool:
+        """Whether its weights fit images of every size: not where the last map is flattened."""
+        return True
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Facts):

@@ -46,6 +46,11 @@ class Spec(Settings):
                 "one length: give all three."
             )
 
+    @property
+    def any_size(self) -> bool:
+        """The dense layers see all pixels of the last map."""
+        return False
+
 
 _wide = partial(Spec, parameters=23_000_776, macs=206_323_712, dense=2048)
 _v4 = partial(Spec, parameters=11_255_496, macs=194_584_576)

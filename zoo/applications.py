@@ -59,6 +59,11 @@ class Spec(Settings):
     """Widths of dense layers on the flattened last map; without any it is averaged."""
     dropout: Rate = 0.0
 
+    @property
+    def any_size(self) -> bool:
+        """Whether no dense layer sees all pixels of the last map."""
+        return not self.hidden
+
 
 VARIANTS = {
     "vgg16": Spec(

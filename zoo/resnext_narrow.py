@@ -59,6 +59,11 @@ class Spec(Settings):
                     f"bottleneck * groups = {self.bottleneck * self.groups}."
                 )
 
+    @property
+    def any_size(self) -> bool:
+        """Whether the dense layer sees the mean alone."""
+        return not self.flatten
+
 
 VARIANTS = {
     "resnext_narrow1": Spec(

@@ -33,6 +33,13 @@ RunFolders = Annotated[
 Backend = Annotated[
     str | None, typer.Option(help="tensorflow, jax or torch (default: KERAS_BACKEND)")
 ]
+Views = Annotated[
+    str,
+    typer.Option(
+        help="ask with several views of an image: mirror, the mean with its mirror image; shifts, "
+        "also of both moved by a pixel"
+    ),
+]
 RUNS = pathlib.Path("runs")
 
 

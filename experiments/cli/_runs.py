@@ -10,8 +10,10 @@ from rich.table import Table
 from experiments.ensembles.parts import SETS
 from experiments.plan import Estimate
 from experiments.reports.sections import ensembles
+from experiments.training.views import VIEWS, told
 
 WIDE = 104  # characters that the whole table of a comparison needs
+OF_VIEWS = 8  # and that a column with views adds
 
 
 def results(found: Sequence[dict]) -> Table:
@@ -34,6 +36,9 @@ def results(found: Sequence[dict]) -> Table:
             str(metrics.get("epochs", "–")),
             f"{metrics['seconds']:.0f}" if "seconds" in metrics else "–",
         )
+        if several := metrics.get("with_views"):
+            scores = (f"{several[key]:.2f}" for key in ("top1", "top3", "top5"))
+            out.add_row(f"  with {several['views']}", *scores)
     return out
 
 
@@ -93,7 +98,10 @@ def comparison(rows: Sequence[dict], width: int) -> Table:
     """Table of what ensembles can be, for a console of `width` characters, best values bold."""
     out = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=_caption(rows))
     out.add_column("ensemble", no_wrap=True)
-    columns = [c for c in ensembles.columns(rows) if width >= WIDE or not c.detail]
+    columns = ensembles.columns(rows)
+    several = sum(column in ensembles.WITH_VIEWS for column in columns)
+    if width < WIDE + several * OF_VIEWS:  # a column with views takes the place of top-5
+        columns = [c for c in columns if not (c.detail or (several and c.key == "top5"))]
     for column in columns:
         out.add_column(f"{column.title}\n{column.unit}", justify="right", no_wrap=True)
     best, kinds = ensembles.best(rows), [row["kind"] for row in rows]
@@ -107,11 +115,15 @@ def comparison(rows: Sequence[dict], width: int) -> Table:
 
 def _caption(rows: Sequence[dict]) -> str:
     """Tell how the numbers of a comparison came about."""
+    several = [told(name) for name in VIEWS if f"top1_{name}" in rows[0]]
     said = f"n = {rows[0]['n']:,} validation images; best values bold"
+    said += "".join(f"; {how} of an image" for how in several)
     if rows[0]["fitted_on"]:
         said += f"; weights fitted on {rows[0]['fitted_on']:,} images that the members held out"
+        said += ", plain ones" if several else ""
     said += "; an ensemble costs the sum of the members that it asks"
     if rows[0]["latency_ms"]:
         said += "; latency of one image, images/s in batches of 32"
+        said += ", of plain calls" if several else ""
     unfitted = [f"{row['ensemble']}: {row['weights']}" for row in rows if row["top1"] == ""]
     return escape("; ".join([said, *unfitted]))

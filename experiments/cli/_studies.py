@@ -14,6 +14,7 @@ from experiments.studies.export import TOLERANCE, Exported
 from experiments.studies.predict import Prediction
 from experiments.studies.robust import Robustness
 from experiments.training import adversarial
+from experiments.training.views import told
 
 EXTREMES = 5  # best and worst classes shown
 
@@ -26,16 +27,24 @@ def evaluation(console: Console, found: Evaluation) -> None:
         console.print("these are other images than those that the run was validated on")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("measure")
-    table.add_column("value", justify="right", style="bold")
-    for key, value in found.scores.items():
-        unit = " %" if key.startswith("top") else ""
-        table.add_row(key.replace("top", "top-"), f"{value:.2f}{unit}" if unit else f"{value:.4f}")
+    columns = [(found.scores, found.by_class)]
+    table.add_column("plain" if found.with_views else "value", justify="right", style="bold")
+    if found.with_views:
+        columns.append((found.with_views, found.by_class_with_views))
+        table.add_column(f"with {found.views}", justify="right", style="bold")
+        table.caption = f"{told(found.views)}; classes in the order of the plain accuracy"
+    for key in found.scores:
+        percent = key.startswith("top")
+        values = (scores[key] for scores, _ in columns)
+        cells = (f"{value:.2f} %" if percent else f"{value:.4f}" for value in values)
+        table.add_row(key.replace("top", "top-"), *cells)
     ranked = sorted(found.by_class.items(), key=lambda item: -item[1])
     shown = min(EXTREMES, len(ranked) // 2)
     for place, part in (("best", ranked[:shown]), ("worst", ranked[len(ranked) - shown :])):
         table.add_section()
-        for name, value in part:
-            table.add_row(escape(f"{place} class: {name}"), f"{value:.2f} %")
+        for name, _ in part:
+            cells = (f"{by_class[name]:.2f} %" for _, by_class in columns)
+            table.add_row(escape(f"{place} class: {name}"), *cells)
     console.print(table)
 
 
@@ -48,6 +57,8 @@ def predictions(console: Console, found: Sequence[Prediction]) -> None:
             why = ", for want of a recipe" if prediction.assumed else ""
             how = prediction.resample.capitalize()
             heading += f", resized from {before} to {after} ({how}{why})"
+        if views := told(prediction.views):
+            heading += f", {views}"
         console.print(heading, soft_wrap=True, highlight=False)
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right", min_width=9)

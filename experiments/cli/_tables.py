@@ -94,6 +94,8 @@ def recipes(rows: list[Row]) -> Table:
         for row in its:
             top1 = row.expect and row.expect.top1
             published = "" if top1 is None else str(top1)
+            if published and row.expect.views:
+                published += f" with {row.expect.views}"
             epochs = str(getattr(row, "epochs", ""))  # a vote fits nothing
             table.add_row(f"  {row.name}", row.made_of, epochs, published)
     return table

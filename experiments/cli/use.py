@@ -14,6 +14,7 @@ from experiments.cli._options import (
     DataDir,
     RunFolder,
     RunFolders,
+    Views,
     console,
     numbers,
     place,
@@ -22,6 +23,13 @@ from experiments.cli.listener import Console
 from experiments.runs import Run, find, tables
 
 app = typer.Typer()
+
+
+def _check(views: str) -> None:
+    """Raise ValueError for views that there are not, before Keras is imported."""
+    from experiments.training.views import get
+
+    get(views)
 
 
 @app.command()
@@ -34,6 +42,7 @@ def evaluate(
         str, typer.Option(help="grey levels of the attacks, as 1,2,4,8")
     ] = "1,2,4,8",
     limit: Annotated[int | None, typer.Option(help="images for --robust (default: all)")] = None,
+    views: Views = "none",
     out: Annotated[
         pathlib.Path | None, typer.Option(help="folder of the card (default: the only run's)")
     ] = None,
@@ -45,9 +54,14 @@ def evaluate(
 
     Example: python -m experiments evaluate runs/alphanet/alphanet_v4 --data-dir ~/data
 
+    Example: python -m experiments evaluate RUN --views mirror --data-dir ~/data
+
     Example: python -m experiments evaluate RUN RUN --robust --out runs/robust --data-dir ~/data
     """
     found, steps = find(folders), numbers("--epsilons", epsilons)
+    _check(views)
+    if robust and views != "none":
+        raise ValueError(f"--views {views}: --robust is about plain images; leave one of them out")
     if robust and out is None and len(found) > 1:
         raise ValueError("--robust on several runs makes one card: give its folder with --out")
     where, listener = place(data_dir, cache_dir, backend=backend), Console(console)
@@ -62,7 +76,7 @@ def evaluate(
     from experiments.studies import evaluate as study
 
     for run in found:
-        _studies.evaluation(console, study.of_run(run, where, listener))
+        _studies.evaluation(console, study.of_run(run, where, listener, views=views))
 
 
 @app.command()
@@ -76,6 +90,7 @@ def compare(
     repeats: Annotated[
         int, typer.Option(min=0, help="turns of each timed model; 0: no times")
     ] = 10,
+    views: Views = "none",
     backend: Backend = None,
 ) -> None:
     """Compare every vote of trained members, and the stacks among the runs: accuracy and cost.
@@ -85,6 +100,7 @@ def compare(
     Example: python -m experiments compare runs/laptop --data-dir ~/data
     """
     found = find(folders)
+    _check(views)
     where, listener = place(data_dir, cache_dir, backend=backend), Console(console)
     target = out or found[0].path.parent / "compare"
     path = check_writable(target / tables.COMPARISON)
@@ -92,7 +108,8 @@ def compare(
     from experiments.cli import _runs
     from experiments.ensembles.compare import compare as study
 
-    rows = study(found, where, target / "outputs", repeats=repeats, listener=listener)
+    options = {"views": views, "repeats": repeats, "listener": listener}
+    rows = study(found, where, target / "outputs", **options)
     tables.write(rows, path)
     listener.close()
     console.print(_runs.comparison(rows, console.width))
@@ -122,17 +139,19 @@ def predict(
     run: Annotated[pathlib.Path, typer.Argument(help="a finished run's folder or .keras file")],
     images: Annotated[list[pathlib.Path], typer.Argument(help="image files")],
     top: Annotated[int, typer.Option(help="classes to print")] = 5,
+    views: Views = "none",
     backend: Backend = None,
 ) -> None:
     """Print the likeliest classes of images.
 
     Example: python -m experiments predict runs/alphanet/alphastack goldfish.jpg
     """
+    _check(views)
     place(None, None, backend=backend).load_backend()
     from experiments.cli import _studies
     from experiments.studies import predict as study
 
-    _studies.predictions(console, study.predict(run, images, top))
+    _studies.predictions(console, study.predict(run, images, top, views=views))
 
 
 @app.command()

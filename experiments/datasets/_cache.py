@@ -43,9 +43,8 @@ _ELSEWHERE = "give cache_dir (--cache-dir), or set SMALLZOO_CACHE, to keep decod
 
 
 def folder(cache_dir: str | pathlib.Path | None = None) -> pathlib.Path:
-    """Return where caches lie: `cache_dir`, else $SMALLZOO_CACHE, else ~/.cache/smallzoo."""
-    place = cache_dir or os.environ.get("SMALLZOO_CACHE") or "~/.cache/smallzoo"
-    return pathlib.Path(os.path.expanduser(place)) / "datasets"
+    """Return where decoded images are kept."""
+    return _files.cache_folder(cache_dir) / "datasets"
 
 
 def fetch(

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 (fine labels), 32x32 RGB: through keras.datasets, or from local files.
 
-Local files are the official binary version. The Python version holds pickles, which can run any
-code when opened, and is refused.
+Local files are the official binary version, or the images as files in `train/CLASS/` and
+`test/CLASS/`. The Python version holds pickles, which can run any code when opened, and is refused.
 """
 
 import functools
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.datasets import _source
+from experiments.datasets import _source, folder
 from experiments.datasets._source import Part, Plan, Source, Wanted
 from experiments.datasets._tree import Builtin, Listing
 
@@ -70,17 +70,40 @@ def source(name: str, data_dir: str | pathlib.Path | None) -> Source:
     """Find `name` at `data_dir`; without one, it comes from keras.datasets."""
     if data_dir is None:
         return Source(Builtin(f"keras.datasets.{name}"), functools.partial(_from_keras, name))
+    if place := _class_folders(name, pathlib.Path(data_dir).expanduser()):
+        return Source(folder.source(place).tree, functools.partial(_from_class_folders, name))
     variant = VARIANTS[name]
     wanted = Wanted(
         name=name,
         holds=lambda folder: (folder / variant.test).is_file(),
         archives=f"{variant.archive}*",
-        looks=f"the binary version, {variant.archive}.tar.gz or its folder with {variant.test}",
+        looks=f"the binary version, {variant.archive}.tar.gz or its folder with {variant.test}, or "
+        "a folder with the images in train/CLASS and test/CLASS",
         get="without data_dir (--data-dir), keras.datasets downloads it; local files of the "
         "Python version are pickles, which can run code, and are not opened",
         only=(*variant.train, variant.test, variant.names),
     )
     return Source(_source.find(wanted, data_dir), functools.partial(_from_files, name))
+
+
+def _class_folders(name: str, place: pathlib.Path) -> pathlib.Path | None:
+    """Return `place`, or the only folder in it, that has a folder of images for each class."""
+    below = sorted(entry for entry in place.iterdir() if entry.is_dir()) if place.is_dir() else []
+    parts = ("train", "test")
+    found = [
+        tree
+        for tree in (place, *below)
+        if all((tree / part / label).is_dir() for part in parts for label in _NAMES[name])
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _from_class_folders(name: str, listing: Listing) -> Plan:
+    found = folder.plan(listing)
+    if list(found.class_names) != _NAMES[name]:
+        other = sorted(set(found.class_names) ^ set(_NAMES[name]))
+        raise ValueError(f"{listing.place} is no {name}: {', '.join(other[:5])} differ")
+    return found
 
 
 def _from_keras(name: str, listing: Listing) -> Plan:

@@ -39,10 +39,11 @@ WANTED = Wanted(
 
 def source(data_dir: str | pathlib.Path | None) -> Source:
     """Find a tree of class folders at `data_dir`."""
-    return Source(_source.find(WANTED, data_dir), _plan)
+    return Source(_source.find(WANTED, data_dir), plan)
 
 
-def _plan(listing: Listing) -> Plan:
+def plan(listing: Listing) -> Plan:
+    """Return the images below a listed tree by class, divided where the tree is not."""
     tops = {path.partition("/")[0] for path in listing.files.keys() | listing.folders}
     train = next((top for top in _TRAIN if top in tops), None)
     validation = next((top for top in _VALIDATION if train and top in tops), None)

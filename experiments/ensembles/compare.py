@@ -2,6 +2,8 @@
 
 Every member alone, every rule of `stacking.vote` and the stacks made of the members, all on the
 same validation images. Weights are fitted on images that the members held out, never on these.
+With views every line is told twice, plain and with the members' answers averaged over views of an
+image; the weights are the same, those fitted on plain images. Times are those of plain calls.
 """
 
 import os
@@ -14,49 +16,21 @@ import numpy as np
 
 import stacking
 import zoo
+from experiments.datasets import Dataset
+from experiments.ensembles.choices import RULES, Choice, choices, of_rule
 from experiments.ensembles.members import named, share
 from experiments.ensembles.vote import WEIGHTS, held_out_outputs, validation_outputs
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.runs import Run, scores
 from experiments.timing import side_by_side
+from experiments.training import views as seen
 
 BATCH = 32  # images at once where throughput is measured
-
-
-class Rule(NamedTuple):
-    """A line of the table: a rule of `stacking.vote`, and what its weights are fitted by."""
-
-    name: str
-    rule: str
-    weights: str = ""
-
-
-RULES = (
-    Rule("mode", "mode"),
-    Rule("weighted mode (accuracy)", "weighted_mode", "accuracy"),
-    Rule("weighted mode (boosted)", "weighted_mode", "boosted"),
-    Rule("mean", "mean"),
-    Rule("weighted mean (boosted)", "weighted_mean", "boosted"),
-    Rule("greedy selection", "weighted_mean", "selected"),
-    Rule("meaningless class mean", "meaningless_mean_of_class_numbers"),
-)
 NOTHING_HELD_OUT = (
     "the members held no images out, so no weights can be fitted: weighted rules and greedy "
     "selection are left out; to have them, train the members with --set share.holdout=0.1"
 )
-
-
-class Choice(NamedTuple):
-    """A way to decide: what to tell of it, its probabilities (n, classes), and what it takes.
-
-    `asked` are the numbers of the members that have a say, `models` the runs whose models answer.
-    """
-
-    told: dict[str, str]
-    probs: np.ndarray
-    asked: Sequence[int]
-    models: Sequence[Run]
 
 
 def compare(
@@ -64,16 +38,19 @@ def compare(
     place: Place,
     cache_dir: pathlib.Path,
     *,
+    views: str = "none",
     repeats: int = 10,
     listener: Listener = SILENT,
 ) -> list[dict]:
     """Compare what finished runs can be together; one row for each member, vote and stack.
 
     Members are the networks among the runs, stacks those with a model of others; votes and experts
-    are left out. Without `repeats` no times are taken. `cache_dir` keeps the members' outputs.
-    Raises `ValueError` for fewer than two members, members of different images, and stacks of
-    others.
+    are left out. With `views`, such as mirror, rows have `top1_mirror` beside the plain `top1`.
+    Without `repeats` no times are taken. `cache_dir` keeps the members' outputs.
+    Raises `ValueError` for fewer than two members, members of different images, stacks of others,
+    and unknown views.
     """
+    several = len(seen.get(views)) > 1
     networks = [run for run in runs if run.kind.network]
     stacks = [run for run in runs if run.kind.has_model and not run.kind.network]
     if len(networks) < 2:
@@ -84,36 +61,57 @@ def compare(
     members = named(networks)
     probs = validation_outputs({str(run): run for run in (*networks, *stacks)})
     own, labels = probs[:, : len(members)], networks[0].labels
-    fitted = _fitted(members, stacks, place, cache_dir, listener)
-    choices = [
-        Choice({"ensemble": name, "kind": "member"}, probs[:, i], [i], [run])
-        for i, (name, run) in enumerate(members.items())
-    ]
-    choices += [
-        _vote(rule, own, fitted.weights[rule.weights], members)
-        for rule in RULES
-        if rule.weights in fitted.weights
-    ]
-    choices += [
-        Choice(
-            {"ensemble": run.name, "kind": "stack"}, probs[:, i], _members_of(run, networks), [run]
-        )
-        for i, run in enumerate(stacks, len(members))
-    ]
+    data = None
+    if share(members).holdout or several:
+        data = _data([*networks, *stacks], place, listener)
+    fitted = _fitted(members, data, cache_dir, listener)
+    ways = choices(probs, members, stacks, fitted.weights)
+    with_views = [{} for _ in ways]
+    if several:
+        probs = _with_views([*networks, *stacks], probs, data, views, listener)
+        with_views = [
+            {f"top1_{views}": scores.accuracy(choice.probs, labels)["top1"]}
+            for choice in choices(probs, members, stacks, fitted.weights)
+        ]
     times = latency([*networks, *stacks], repeats, listener) if repeats else {}
     shared = {"n": len(labels), "fitted_on": fitted.images, "repeats": repeats}
     shared["load"] = os.getloadavg()[0]
     disagreement = 100 * stacking.disagreement(own)
     found = [
-        _TOLD | choice.told | shared | _scores(choice, labels, disagreement) | _costs(choice, times)
-        for choice in choices
+        _TOLD
+        | choice.told
+        | shared
+        | _scores(choice, labels, disagreement)
+        | more
+        | _costs(choice, times)
+        for choice, more in zip(ways, with_views, strict=True)
     ]
     unfitted = [
-        _of_rule(rule) | {"weights": f"not fitted: {fitted.failed[rule.weights]}"}
+        of_rule(rule) | {"weights": f"not fitted: {fitted.failed[rule.weights]}"}
         for rule in RULES
         if rule.weights in fitted.failed
     ]
     return found + [dict.fromkeys(found[0], "") | told | shared for told in unfitted]
+
+
+def _data(runs: Sequence[Run], place: Place, listener: Listener) -> Dataset:
+    """Return the data set that the runs saw; ValueError where it is another one."""
+    data = place.dataset(runs[0].row.data, listener)
+    for run in runs:
+        run.check_data(data)
+    return data
+
+
+def _with_views(
+    runs: Sequence[Run], probs: np.ndarray, data: Dataset, views: str, listener: Listener
+) -> np.ndarray:
+    """Return the runs' probabilities (n, runs, classes) with views; `probs` are the plain ones."""
+    found = []
+    for number, run in enumerate(runs):
+        model, plain = zoo.load(run.model_file), probs[:, number]
+        found.append(seen.predict_views(model, data.validation.images, views, plain=plain))
+        listener.progress(f"asking models with {views}", number + 1, len(runs))
+    return np.stack(found, axis=1)
 
 
 class _Fitted(NamedTuple):
@@ -126,8 +124,7 @@ class _Fitted(NamedTuple):
 
 def _fitted(
     members: Mapping[str, Run],
-    stacks: Sequence[Run],
-    place: Place,
+    data: Dataset | None,
     cache_dir: pathlib.Path,
     listener: Listener,
 ) -> _Fitted:
@@ -135,9 +132,6 @@ def _fitted(
     if not share(members).holdout:
         listener.say(NOTHING_HELD_OUT)
         return _Fitted({"": None}, {}, 0)
-    data = place.dataset(next(iter(members.values())).row.data, listener)
-    for run in (*members.values(), *stacks):
-        run.check_data(data)
     outputs, truth = held_out_outputs(members, data, cache_dir, listener)
     weights, failed = {"": None}, {}
     for name, fit in WEIGHTS.items():
@@ -165,44 +159,6 @@ def latency(
     listener.say(f"timing {len(runs)} models")
     seconds = side_by_side(cases, repeats=repeats)
     return {run.path: (seconds[run.path, 1], seconds[run.path, BATCH] / BATCH) for run in runs}
-
-
-def _of_rule(rule: Rule) -> dict[str, str]:
-    return {
-        "ensemble": rule.name,
-        "kind": "vote",
-        "rule": rule.rule,
-        "weighted_by": rule.weights,
-    }
-
-
-def _vote(
-    rule: Rule, probs: np.ndarray, weights: np.ndarray | None, members: Mapping[str, Run]
-) -> Choice:
-    told, names, runs = _of_rule(rule), list(members), list(members.values())
-    asked = np.arange(len(runs)) if weights is None else np.flatnonzero(weights)
-    if weights is not None:
-        told["weights"] = ", ".join(f"{names[i]} {weights[i]:.3f}" for i in asked)
-    voted = stacking.vote(probs, rule.rule, weights)
-    return Choice(told, voted, asked, [runs[i] for i in asked])
-
-
-def _members_of(stack: Run, members: Sequence[Run]) -> list[int]:
-    """Return which of the members a stack was made of.
-
-    They are known by folder and accuracy: runs may have been moved as a whole.
-    """
-    known = {(run.folder, run.metrics["top1"]): i for i, run in enumerate(members)}
-    found = []
-    for part in stack.metrics["members"]:
-        key = pathlib.PurePath(part["run"]).name, part["top1"]
-        if key not in known:
-            raise ValueError(
-                f"{stack} is a stack with the member {part['run']}, which is not among the "
-                "runs given: give all of its members, or leave the stack out"
-            )
-        found.append(known[key])
-    return found
 
 
 def _scores(choice: Choice, labels: np.ndarray, disagreement: np.ndarray) -> dict:

@@ -70,6 +70,10 @@ def _expert(row: Experts, clean: Run, folder: pathlib.Path, number: int, block: 
         "note": "",
         "seed": row.seed + number,
         "epochs": row.epochs,
+        "max_steps": None,
+        "max_hours": None,
+        "sizes": None,  # adversarial images have the last one
+        "sizes_resample": None,
         "optimizer": row.optimizer or clean.row.optimizer,
         "adversarial": Adversarial(folder=attacked, per_batch=row.per_batch, classes=block),
         "expect": None,

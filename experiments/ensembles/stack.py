@@ -16,9 +16,11 @@ from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Stack
 from experiments.runs import Run, making, metrics
+from experiments.training import optimizers
 from experiments.training.part import held_out, seen
 from experiments.training.predict import augmented_views, predict_probs
-from experiments.training.train import cost, optimizer
+from experiments.training.train import cost
+from experiments.training.views import scored
 
 
 def run(row: Stack, folder: pathlib.Path, place: Place, listener: Listener = SILENT) -> dict:
@@ -58,12 +60,15 @@ def stack(
         made.write_model(model)
         policy = None if row.augment is None else augment.get(row.augment)
         views = policy and augmented_views(data.train.images, policy, row.seed)
-        scores = made.write_outputs(data, predict_probs(model, data.validation.images), views)
+        probs = predict_probs(model, data.validation.images)
+        scores = made.write_outputs(data, probs, views)
         told = [
             metrics.of_member(name, one, one.metrics, changed=members.changed(one))
             for name, one in runs.items()
         ]
-        found = metrics.build(row, made.dataset, scores, cost(model), history=history, members=told)
+        more = {"members": told}
+        more["with_views"] = scored(model, data.validation, row.test_views, probs)
+        found = metrics.build(row, made.dataset, scores, cost(model), history=history, **more)
         return made.finish(found)
 
 
@@ -82,7 +87,7 @@ def _fit(
         "validation": (data.validation.images, data.validation.labels),
         "epochs": row.epochs,
         "batch_size": row.batch_size,
-        "optimizer": optimizer(row.optimizer),
+        "optimizer": optimizers.make(row.optimizer),
         "keep": row.keep,
         "seed": row.seed,
         "cache_dir": made.state,

@@ -50,6 +50,8 @@ __all__ = [
 
 # Fields of a paper's file.
 _PAPER = ("title", "base", "rows")
+# Fields of a row that change nothing of what is trained, and of the paper's that is repeated.
+_ASIDE = {"title", "note", "expect", "seed", "jit", "test_views"}
 
 
 def papers() -> list[str]:
@@ -110,8 +112,9 @@ def differences(old: Row, new: Row) -> list[str]:
 def changes(row: Row) -> list[str] | None:
     """Fields in which a row differs from the paper's row of its name; None where there is none.
 
-    What names it (title, note), what was published, the seed, how it was compiled and where
-    members lie do not count.
+    What names it (title, note), what was published, the seed, how it was compiled, the views of
+    which scores stand beside the plain ones, and where members lie do not count; float32 is one of
+    what `precision: auto` means.
     """
     if row.paper not in papers() or row.name not in _paper(row.paper)["rows"]:
         return None
@@ -119,7 +122,9 @@ def changes(row: Row) -> list[str] | None:
 
 
 def _what_counts(row: Row) -> dict:
-    content = row.model_dump(exclude={"title", "note", "expect", "seed", "jit"})
+    content = row.model_dump(exclude=_ASIDE)
+    if content.get("precision") == "float32":
+        content["precision"] = "auto"
     folders = {name: pathlib.PurePath(name).name for name in needed(row)}
     for field in KINDS[row.kind].needs:
         top = field.partition(".")[0]

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
@@ -10,6 +10,9 @@ Positive = Annotated[int, pydantic.Field(ge=1)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Rate = Annotated[float, pydantic.Field(gt=0)]
+# Ways to see an image when a finished model is asked: `experiments.training.views`.
+Several = Literal["mirror", "shifts"]
+Views = Literal["none", Several]
 
 _STRICT = {"strict": True, "frozen": True, "allow_inf_nan": False}
 

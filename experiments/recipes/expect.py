@@ -1,13 +1,14 @@
 """What a paper printed of a row."""
 
-from experiments.recipes._part import Part
+from experiments.recipes._part import Part, Several
 
 
 class Expect(Part):
     """What the paper printed: accuracies in percent, `tolerance` in points.
 
     Those of validation images, but `train_top1`, and `adversarial`: top-1 on adversarial images
-    of the run's own training images.
+    of the run's own training images. `views`, where given, are those with which the paper measured
+    top1, top3 and top5: a run is held against them by what it scored with the same views.
     """
 
     top1: float | None = None
@@ -19,4 +20,5 @@ class Expect(Part):
     seconds_per_epoch: float | None = None
     hours: float | None = None
     dataset: str | None = None
+    views: Several | None = None
     tolerance: float = 0.5

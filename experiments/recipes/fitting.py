@@ -1,10 +1,13 @@
 """How a network is fitted: optimizer, schedule of its rate, when to stop, what it learns from."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
-from experiments.recipes._part import Named, Part, Positive, Rate, close_to
+import augment
+from experiments.recipes._part import Fraction, Named, Part, Positive, Rate, close_to
+from experiments.recipes.averages import Ema, Lookahead
+from experiments.recipes.rates import Constant, Cosine, Exponential, Milestones, OneCycle
 
 SCORES = ("loss", "top1", "top3", "top5")
 MONITORS = (*SCORES, *(f"val_{score}" for score in SCORES))
@@ -33,11 +36,24 @@ def known_monitor(name: str) -> str:
 Monitor = Annotated[str, pydantic.AfterValidator(known_monitor)]
 
 
+class Group(Part):
+    """Factors on the rate and on the weight decay of some variables."""
+
+    rate: Annotated[float, pydantic.Field(ge=0)] = 1.0
+    decay: Annotated[float, pydantic.Field(ge=0)] = 1.0
+
+
 class Optimizer(Named):
-    """A Keras optimizer by name; any other field is an argument of its class."""
+    """A Keras optimizer by name, or `muon`; any other field is an argument of its class.
+
+    `clip` is the largest norm of all gradients together. `groups` are kernels, their biases, the
+    gamma and beta of normalization (`norm`), and what the classifier has of these (`head`).
+    """
 
     name: str = "adam"
     learning_rate: Rate = 0.001
+    clip: Rate | None = None
+    groups: dict[Literal["kernel", "bias", "norm", "head"], Group] | None = None
 
 
 class Patience(Part):
@@ -57,12 +73,6 @@ class Stop(Patience):
     """Stop after `patience` epochs without a better `monitor`."""
 
 
-class Constant(Part):
-    """The optimizer's own rate, all the time."""
-
-    name: Literal["constant"] = "constant"
-
-
 class Plateau(Patience):
     """Multiply the rate by `factor` after `patience` epochs without a better `monitor`."""
 
@@ -79,7 +89,11 @@ class Plateau(Patience):
         return {"min_delta": LEAST_GAIN[unit]} | fields
 
 
-Schedule = Annotated[Constant | Plateau, pydantic.Field(discriminator="name")]
+Schedule = Annotated[
+    Constant | Plateau | Milestones | Exponential | Cosine | OneCycle,
+    pydantic.Field(discriminator="name"),
+]
+Average = Annotated[Ema | Lookahead, pydantic.Field(discriminator="name")]
 
 
 class Distill(Part):
@@ -104,3 +118,41 @@ class Adversarial(Part):
     folder: str
     per_batch: Positive = 5
     classes: list[Annotated[int, pydantic.Field(ge=0)]] | None = None
+
+
+class Loss(Part):
+    """Cross entropy with the labels, smoothed where asked (Szegedy et al., arXiv 1512.00567).
+
+    A label of K classes then has the probability 1 - s + s / K, each other class s / K. The loss
+    of the history's `val_loss` is the plain cross entropy, or `smoothed` as that of training.
+    """
+
+    label_smoothing: Fraction = 0.0
+    validation: Literal["plain", "smoothed"] = "plain"
+
+    @pydantic.model_validator(mode="after")
+    def _smoothed_where_there_is_smoothing(self) -> Self:
+        if self.validation == "smoothed" and not self.label_smoothing:
+            raise ValueError("validation: smoothed needs a label_smoothing above 0: give one")
+        return self
+
+
+class Mix(Part):
+    """Mix images in pairs, drawn by (seed, epoch, image): fields of `augment.Mix`.
+
+    Both images are augmented first, each by its own draw. Images of `adversarial` stay unmixed,
+    and the teacher of `distill` is asked about the mixed images.
+    """
+
+    mixup: Rate | None = None
+    cutmix: Rate | None = None
+    probability: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
+
+    @pydantic.model_validator(mode="after")
+    def _one_way_at_least(self) -> Self:
+        self.spec()
+        return self
+
+    def spec(self) -> augment.Mix:
+        """Return what `augment.draw_mix` takes."""
+        return augment.Mix(**self.model_dump())

@@ -6,16 +6,20 @@ import pydantic
 
 from experiments.recipes._part import Fraction, Part, Positive
 
+Resample = Literal["lanczos", "bicubic", "bilinear", "box", "nearest"]
+
 
 class Images(Part):
     """Which pixels: a data set by name, resized to `size` pixels where given.
+
+    `resample` is Pillow's filter; `box` is the mean over the area that a pixel covers.
 
     Runs whose images are equal saw the same pixels and can be combined; no other runs can.
     """
 
     name: str
     size: Positive | None = None
-    resample: Literal["lanczos", "bicubic", "bilinear", "nearest"] = "lanczos"
+    resample: Resample = "lanczos"
 
     def told(self) -> str:
         """Return the fields that matter, for people."""

@@ -6,18 +6,22 @@ import pydantic
 
 import augment
 import zoo
-from experiments.recipes._part import Part, Positive, Seed, close_to
+from experiments.recipes._part import Part, Positive, Rate, Seed, Views, close_to
 from experiments.recipes.attack import Attack
 from experiments.recipes.expect import Expect
 from experiments.recipes.fitting import (
     Adversarial,
+    Average,
     Constant,
     Distill,
+    Loss,
+    Mix,
     Optimizer,
     Schedule,
     Stop,
 )
 from experiments.recipes.images import Images, Share
+from experiments.recipes.sizes import Resized
 from stacking.vote import RULES
 
 # Fields of a network that follow from the data and from what reads its outputs.
@@ -65,6 +69,15 @@ class Row(Part):
         """Return what metrics call the model."""
         return self.kind
 
+    @pydantic.model_validator(mode="after")
+    def _views_of_a_model_of_its_own(self) -> Self:
+        if self.expect and self.expect.views and "test_views" not in type(self).model_fields:
+            raise ValueError(
+                f"expect.views: {self.expect.views}: a row of kind {self.kind} has no model of its "
+                "own that could be asked with views; leave it out"
+            )
+        return self
+
 
 class _Together(Row):
     members: Members
@@ -81,29 +94,45 @@ class _Together(Row):
 
 
 class _Fitted(Row):
+    """A row with a model of its own, which is scored plain, and with `test_views` where given."""
+
     augment: Augment = None
     optimizer: Optimizer = Optimizer()
     batch_size: Positive = 128
     epochs: Positive
     seed: Seed = 0
     keep: Literal["best", "last"] = "best"
+    test_views: Views = "none"
 
 
-class Train(_Fitted):
+class Train(Resized, _Fitted):
     """One network trained on one data set. `model` is a name of the zoo and its overrides.
 
-    `freeze: body` trains the classifier alone, on the features of pretrained weights.
+    `freeze: body` trains the classifier alone, on the features of pretrained weights. What is said
+    of sizes, `Resized` explains, and `precision` is explained in `experiments.training.precision`.
+
+    Training ends after `epochs`, or within one of them: after exactly `max_steps` batches, or with
+    the first batch after `max_hours` of training and validation, whichever comes first; counted
+    over all parts of a run that was cut off. The last epoch, shortened, is validated like any
+    other. Hours depend on the machine and on what else it does: a run that they end cannot be
+    repeated bit for bit, and the schedule of its rate, which knows of `max_steps`, does not know
+    of them.
     """
 
     kind: Literal["train"] = "train"
     share: Share = Share()
     model: dict[str, Any]
     freeze: Literal["body", "none"] = "none"
+    max_steps: Positive | None = None
+    max_hours: Rate | None = None
     early_stop: Stop | None = None
     schedule: Schedule = Constant()
+    average: Average | None = None
+    loss: Loss = Loss()
+    mix: Mix | None = None
     distill: Distill | None = None
     adversarial: Adversarial | None = None
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16", "mixed_bfloat16"] = "auto"
     jit: bool | Literal["auto"] = "auto"
 
     @property
@@ -126,11 +155,31 @@ class Train(_Fitted):
         return model
 
     @pydantic.model_validator(mode="after")
+    def _a_warm_up_that_ends(self) -> Self:
+        if (warmup := getattr(self.schedule, "warmup", 0)) > self.epochs:
+            raise ValueError(f"schedule.warmup: {warmup:g} epochs, and there are {self.epochs}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _one_compiler(self) -> Self:
+        if self.precision == "bfloat16" and self.jit is True:
+            raise ValueError(
+                "precision: bfloat16 rewrites TensorFlow's own graph, jit: true has XLA compile "
+                "another: leave one of them out"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _frozen_features_that_were_learned(self) -> Self:
         if self.freeze == "body" and self.model.get("weights") is None:
             raise ValueError(
                 "freeze: body trains the classifier on features of pretrained weights, and "
                 "model.weights is not given: random features would stay random"
+            )
+        if self.freeze == "body" and self.refresh:
+            raise ValueError(
+                f"refresh: {self.refresh} makes statistics anew that freeze: body keeps: leave one "
+                "out"
             )
         return self
 
@@ -141,7 +190,7 @@ class Stack(_Fitted, _Together):
     `tap` is the output that the head reads (not `on`, which YAML 1.1 reads as true). The head is
     fitted on images that the members held out, on all their training images by members trained
     `folds` times without the part in question (`out_of_fold`), or on the members' own training
-    images (`train`). An empty `head` is a linear one.
+    images (`train`), each in `views` augmented views. An empty `head` is a linear one.
     """
 
     kind: Literal["stack"]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.reports import plots
 from experiments.reports.svg import HUES
-from experiments.runs import Run
+from experiments.runs import Run, history
 
 EXTREMES = 10  # best and worst classes shown by name where there are too many for all
 MARKED_STEPS = 12  # a learning rate that changes more often is a schedule, told in words
@@ -54,7 +54,7 @@ def of_runs(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, Figure]:
 
 def _learning(run: Run) -> dict[str, Figure]:
     epochs, steps = run.history["epoch"], rate_steps(run)
-    best = int(np.argmax(np.nan_to_num(run.history["val_top1"], nan=-1)))
+    best = history.best(run.history)
     figures = {}
     for key, title in CURVES:
         lines = [

@@ -120,7 +120,8 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(number=words.number, duration=words.duration)
+    filters = {name: getattr(words, name) for name in ("number", "duration", "with_views")}
+    environment.filters.update(filters)
     return environment.get_template("base.html").render(
         title=title or _title(context.runs),
         facts=_headline(context.runs, context.labels),
@@ -136,6 +137,7 @@ def _headline(runs: Sequence[Run], labels: Sequence[str]) -> list[tuple[str, str
     """Tell what, on what, where and when: (title, value, lines of detail)."""
     best = max(range(len(runs)), key=lambda number: runs[number].metrics["top1"])
     metrics = [run.metrics for run in runs]
+    several = words.with_views(metrics[best])
     dates = sorted(str(m["date"])[:10] for m in metrics if m.get("date"))
     seconds = sum(m.get("seconds") or 0 for m in metrics)
     versions = unique(
@@ -146,7 +148,11 @@ def _headline(runs: Sequence[Run], labels: Sequence[str]) -> list[tuple[str, str
     )
     when = " to ".join(unique([*dates[:1], *dates[-1:]])) or "unknown"
     return [
-        ("Best top-1", f"{runs[best].metrics['top1']:.1f} %", [labels[best]]),
+        (
+            "Best top-1",
+            f"{runs[best].metrics['top1']:.1f} %",
+            [labels[best], *([several] if several else [])],
+        ),
         ("Data", ", ".join(unique(run.dataset["name"] for run in runs)), _data(runs)),
         ("Device", ", ".join(unique(m.get("device") for m in metrics)) or "unknown", versions),
         ("When", when, [f"{words.spoken(seconds)} of training in all"]),

@@ -1,6 +1,6 @@
 """How a report writes numbers, times and the choice of an epoch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from experiments.runs import Run
@@ -34,6 +34,12 @@ def signed(points: float) -> str:
 def unique(values: Iterable[Any]) -> list[Any]:
     """Values without repetitions and None, in order."""
     return [value for value in dict.fromkeys(values) if value is not None]
+
+
+def with_views(metrics: Mapping[str, Any], key: str = "top1") -> str:
+    """Say what a run scored with views, to stand beside the plain value; empty where it did not."""
+    several = metrics.get("with_views")
+    return f"{number(several[key], 1)} with {several['views']}" if several else ""
 
 
 class Choice(NamedTuple):

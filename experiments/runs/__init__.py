@@ -30,6 +30,8 @@ def making(folder: pathlib.Path | str, row: Row, seen: Any) -> Iterator[Run]:
         now, described = environment(), describe(seen)
         if (run.path / names.ENVIRONMENT).exists():
             check_backend(run, now["backend"])
+            # Chosen once: a run does not change its precision midway.
+            now |= {key: run.environment[key] for key in ("precision",) if key in run.environment}
             if differ := other_data(run.dataset, described):
                 raise ValueError(
                     f"{run} was begun on other images ({differ}): give the --data-dir that it "

@@ -11,6 +11,8 @@ from experiments.recipes.schemas import Row
 from experiments.runs.names import DATASET, ENVIRONMENT, RECIPE
 
 _LOCK = ".lock"
+# What was begun in float32 goes on so, and `auto` may mean it. Once it was the default.
+_THE_SAME = "precision: float32 -> auto"
 
 
 @contextlib.contextmanager
@@ -44,7 +46,7 @@ def held(folder: pathlib.Path, row: Row) -> Iterator[None]:
 def check_recipe(folder: pathlib.Path, row: Row) -> None:
     """Raise `ValueError` when the folder was begun by another recipe."""
     changed = recipes.differences(recipes.load(folder / RECIPE), row)
-    if changed:
+    if changed := [one for one in changed if one != _THE_SAME]:
         raise ValueError(
             f"{folder} was begun with another recipe ({'; '.join(changed)}); "
             "choose another --run-dir, or remove that folder"

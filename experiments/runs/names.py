@@ -1,7 +1,8 @@
 """The files of a run's folder.
 
     recipe.yaml       the resolved row, itself runnable
-    environment.json  backend, versions, device, cores, commit, command, date
+    environment.json  backend, versions, device, cores, commit, command, date; of training
+                      precision: asked, chosen, and the reason and rates of a self-test
     dataset.json      name, class_names, class_ids, train and validation (counts), image_shape,
                       digest (of the images and labels of each split of the whole data set)
     history.csv       `experiments.runs.history`; not of a vote

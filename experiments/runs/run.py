@@ -253,6 +253,11 @@ class Run:
         outputs.write(self.path / names.SAMPLES, **samples, **(views or {}))
         return found
 
+    def note(self, **facts: Any) -> None:
+        """Add to what the run says of where it ran."""
+        self.environment = self.environment | facts
+        write_json(self.path / names.ENVIRONMENT, self.environment)
+
     def write_model(self, model: Any) -> None:
         """Keep a Keras model."""
         with atomic(self.path / names.MODEL) as part:

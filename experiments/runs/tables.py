@@ -27,10 +27,16 @@ def write(rows: list[dict], path: pathlib.Path) -> None:
 
 
 def read(
-    path: pathlib.Path, numbers: Sequence[str], texts: Sequence[str], fix: str
+    path: pathlib.Path,
+    numbers: Sequence[str],
+    texts: Sequence[str],
+    fix: str,
+    *,
+    optional: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Read a CSV file with at least these columns; an empty number stays an empty text.
 
+    `optional` are columns of numbers that need not be there.
     Raises ValueError that names the file where it is damaged, and `fix`.
     """
     try:
@@ -39,6 +45,7 @@ def read(
         missing = {*numbers, *texts} - (rows[0].keys() if rows else set())
         if missing:
             raise ValueError(f"no {', '.join(sorted(missing))}")
-        return [row | {key: float(row[key]) if row[key] else "" for key in numbers} for row in rows]
+        known = [*numbers, *(key for key in optional if rows and key in rows[0])]
+        return [row | {key: float(row[key]) if row[key] else "" for key in known} for row in rows]
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be used ({error}): {fix}") from error

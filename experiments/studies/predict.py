@@ -12,7 +12,7 @@ import numpy as np
 from experiments import datasets, runs
 from experiments.recipes import Images
 from experiments.runs import Run, names
-from experiments.training.predict import predict_probs
+from experiments.training import views as seen
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +23,8 @@ class Prediction:
     """The likeliest classes of one image, best first, by a model that takes (w, h) `size`.
 
     `resized_from` is None where the image fitted, else (w, h); then by PIL's filter `resample`,
-    which is `assumed` where the model has no recipe that names one.
+    which is `assumed` where the model has no recipe that names one. Probabilities are means over
+    `views` of the image.
     """
 
     path: pathlib.Path
@@ -33,18 +34,24 @@ class Prediction:
     resized_from: tuple[int, int] | None
     resample: str
     assumed: bool
+    views: str = "none"
 
 
 def predict(
-    run_or_model: pathlib.Path, images: Sequence[pathlib.Path], top: int = 5
+    run_or_model: pathlib.Path,
+    images: Sequence[pathlib.Path],
+    top: int = 5,
+    *,
+    views: str = "none",
 ) -> list[Prediction]:
     """Return the `top` likeliest classes of each image file, with probabilities.
 
     Files become pixels as those of the run's data set did: upright, white where transparent, RGB
     or gray as the model wants, resized by the run's filter where they differ. Class names are
     those of the run, else numbers. Raises ValueError that names every file that is missing or no
-    image, before the model is loaded.
+    image, and for unknown views, before the model is loaded.
     """
+    seen.get(views)
     if top < 1:
         raise ValueError(f"top={top}: give 1 or more")
     if not images:
@@ -62,7 +69,7 @@ def predict(
     pixels = [
         datasets.fit_picture(picture, (width, height), channels, resample) for picture in pictures
     ]
-    probs = predict_probs(model, np.stack(pixels))
+    probs = seen.predict_views(model, np.stack(pixels), views)
     order = np.argsort(-probs, axis=1, kind="stable")[:, :top]
     return [
         Prediction(
@@ -73,6 +80,7 @@ def predict(
             None if picture.size == (width, height) else picture.size,
             resample,
             assumed,
+            views,
         )
         for path, picture, row, ranked in zip(paths, pictures, probs, order, strict=True)
     ]

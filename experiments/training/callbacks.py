@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.listener import Listener
 from experiments.recipes.fitting import Patience, Stop
+from experiments.runs.history import better
 
 Line = dict[str, float]
 
@@ -28,17 +29,56 @@ class Saved(keras.callbacks.Callback):
             setattr(self, key, value)
 
 
+class Stopwatch(Saved):
+    """The seconds since it was made, those of earlier parts of the run added.
+
+    A part that was cut off counts up to its last saved epoch; what came after that is done again.
+    """
+
+    name = "wall"
+
+    def __init__(self):
+        super().__init__()
+        self.earlier, self._began, self._known = 0.0, time.perf_counter(), False
+
+    @property
+    def seconds(self) -> float:
+        """What it shows now."""
+        return self.earlier + time.perf_counter() - self._began
+
+    def state(self) -> dict[str, Any]:
+        """Return what the next part begins with."""
+        self._known = True
+        return {"earlier": self.seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Add the time of earlier parts, once."""
+        if not self._known:
+            super().restore(state)
+        self._known = True
+
+
 class Clock(Saved):
-    """Keeps the history: scores in percent, the rate, seconds and images per second.
+    """Keeps the history: scores in percent, the rate, images seen, seconds, images per second.
 
     It is the first callback: the others read its last line, and the rate is the epoch's own.
+    `images` are those of a whole epoch, `seen(steps)` those of its first steps, `size` is their
+    side, where that changes.
     """
 
     name = "clock"
 
-    def __init__(self, images: int):
+    def __init__(
+        self,
+        images: int,
+        seen: Callable[[int], int] | None = None,
+        rate: Callable[[int], float] | None = None,
+        size: int | None = None,
+    ):
+        """`rate` tells that of a step where it goes by the step; else it is the optimizer's own."""
         super().__init__()
-        self.images = images
+        self.seen, self.rate, self.size = seen or (lambda steps: images), rate, size
+        self.steps = 0  # of finished epochs
         self.history: list[Line] = []
 
     @property
@@ -52,12 +92,20 @@ class Clock(Saved):
         return self.history[-1]
 
     def state(self) -> dict[str, Any]:
-        """Return the history."""
-        return {"history": self.history}
+        """Return the history and how many steps it took."""
+        return {"history": self.history, "steps": self.steps}
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the epoch's clock."""
-        self._began = time.perf_counter()
+        self._began, self._step = time.perf_counter(), 0
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Count a step."""
+        self._step = batch + 1
+
+    def images(self) -> int:
+        """Return the training images seen so far, repeated ones included."""
+        return (self.line["images"] if self.history else 0) + self.seen(self._step)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Stop the training part of the clock: Keras has waited for the last step by now."""
@@ -68,20 +116,33 @@ class Clock(Saved):
         line = {"epoch": epoch + 1} | {
             key: float(value) * (100 if "top" in key else 1) for key, value in logs.items()
         }
-        line["lr"] = float(np.asarray(self.model.optimizer.learning_rate.numpy()))
+        line["lr"] = self._last_rate(self.model.optimizer)
+        line["images"] = self.images()
         line["seconds"] = time.perf_counter() - self._began
-        line["images_per_second"] = self.images / self._trained
+        line["images_per_second"] = self.seen(self._step) / self._trained
+        if self.size is not None:
+            line["size"] = self.size
         self.history.append(line)
+        self.steps, self._step = self.steps + self._step, 0
+
+    def _last_rate(self, optimizer: keras.optimizers.Optimizer) -> float:
+        if self.rate is None:
+            return float(np.asarray(optimizer.learning_rate.numpy()))
+        return self.rate(int(keras.ops.convert_to_numpy(optimizer.iterations)) - 1)
 
 
 class Best(Saved):
-    """Knows the best epoch by the accuracy of validation images, the first of equals."""
+    """Knows the best epoch by the accuracy of validation images, the first of equals.
+
+    Where there are averaged weights, the better of an epoch's two sets counts. Of images whose side
+    changes it is one of those with the side `size`; 0 before there is one.
+    """
 
     name = "best"
 
-    def __init__(self, clock: Clock):
+    def __init__(self, clock: Clock, size: int | None = None):
         super().__init__()
-        self.clock, self.epoch = clock, 0
+        self.clock, self.size, self.epoch = clock, size, 0
 
     def state(self) -> dict[str, Any]:
         """Return the number of the epoch."""
@@ -90,8 +151,15 @@ class Best(Saved):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Compare the last line with the best one."""
         history = self.clock.history
-        if not self.epoch or history[-1]["val_top1"] > history[self.epoch - 1]["val_top1"]:
+        if self.size not in (None, history[-1].get("size")):
+            return
+        if not self.epoch or better(history[-1]).top1 > better(history[self.epoch - 1]).top1:
             self.epoch = len(history)
+
+    @property
+    def weights(self) -> str:
+        """Which of the best epoch's weights are better: `raw` or `ema`."""
+        return better(self.clock.history[self.epoch - 1]).weights if self.epoch else "raw"
 
 
 class Waiting(Saved):
@@ -139,7 +207,8 @@ class Stopping(Waiting):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Stop where it was waited long enough."""
         self.stopped = self.exhausted()
-        self.model.stop_training = self.stopped
+        if self.stopped:  # another callback may have ended training already
+            self.model.stop_training = True
 
 
 class TorchSeed(Saved):

@@ -5,10 +5,13 @@ every variable of the model (seed generators included, which Keras' own files le
 variable of the optimizer, and the callbacks' states by name.
 """
 
+import collections
+import contextlib
 import json
 import pathlib
+import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,10 +31,20 @@ class Checkpoint:
         """File with the model's variables after the given epoch, the best so far."""
         return self.folder / f"best-{epoch:04d}.npz"
 
-    def save(self, model: Any, callbacks: Sequence[Saved], epoch: int, best: int) -> None:
-        """Write the state after an epoch; a cut at any moment leaves the one before whole."""
+    def save(
+        self,
+        model: Any,
+        callbacks: Sequence[Saved],
+        epoch: int,
+        best: int,
+        kept: contextlib.AbstractContextManager | None = None,
+    ) -> None:
+        """Write the state after an epoch; a cut at any moment leaves the one before whole.
+
+        Within `kept`, the model has the weights that are kept where it is the best epoch.
+        """
         if best == epoch:
-            with atomic(self.best(epoch)) as part:
+            with kept or contextlib.nullcontext(), atomic(self.best(epoch)) as part:
                 np.savez(part, **_arrays("model", model.variables))
         states = {callback.name: callback.state() for callback in callbacks}
         with atomic(self.last) as part:
@@ -94,12 +107,33 @@ def _assign(owner: str, variables: list, state: dict, path: pathlib.Path) -> Non
             f"{path} holds {len(stored)} variables of the {owner}, this recipe's has "
             f"{len(variables)}: it belongs to another recipe or Keras version; use a new --run-dir"
         )
-    by_place = {int(key.split("/")[1]): key for key in stored}
-    for place, variable in enumerate(variables):
-        value = state[by_place[place]]
+    stored.sort(key=lambda key: int(key.split("/")[1]))
+    by_name = dict(zip(_told_apart(key.split("/", 2)[2] for key in stored), stored, strict=True))
+    names = _told_apart(variable.path for variable in variables)
+    for name, variable in zip(names, variables, strict=True):
+        if name not in by_name:
+            raise ValueError(
+                f"{path} has no {variable.path}: it belongs to another recipe or Keras version; "
+                "use a new --run-dir"
+            )
+        value = state[by_name[name]]
         if value.shape != tuple(variable.shape):
             raise ValueError(
-                f"{path}: {by_place[place]} has shape {value.shape}, this recipe's variable "
+                f"{path}: {by_name[name]} has shape {value.shape}, this recipe's variable "
                 f"{tuple(variable.shape)}: it belongs to another recipe; use a new --run-dir"
             )
         variable.assign(value)
+
+
+def _told_apart(paths: Iterable[str]) -> list[tuple[str, int]]:
+    """Return each path without Keras' counters, and how many like it come before.
+
+    Keras counts unnamed layers up from model to model, and orders the variables of a network built
+    at another size otherwise: neither the path alone says which is which, nor the place.
+    """
+    seen, found = collections.Counter(), []
+    for path in paths:
+        name = re.sub(r"_\d+(?=[/_]|$)", "", path)
+        found.append((name, seen[name]))
+        seen[name] += 1
+    return found

@@ -13,7 +13,7 @@ import numpy as np
 
 import augment
 from experiments.datasets import Split
-from experiments.training.targets import Labels
+from experiments.training.targets import Labels, paired
 
 # Share of the device's memory that the whole data set may take.
 RESIDENT_SHARE = 0.4
@@ -54,7 +54,11 @@ class Plan:
     @property
     def seen(self) -> int:
         """Images of an epoch, repeated ones included."""
-        return self.images + self.steps * (self.batch_size - self._fresh)
+        return self.seen_in(self.steps)
+
+    def seen_in(self, steps: int) -> int:
+        """Return the images of an epoch's first steps, repeated ones included."""
+        return min(steps * self._fresh, self.images) + steps * (self.batch_size - self._fresh)
 
     def epoch(self, number: int) -> Iterator[np.ndarray]:
         """Yield the indices of each batch of an epoch; epochs count from 0."""
@@ -84,21 +88,50 @@ def batches(
     targets: Labels,
     *,
     epoch: int,
+    mix: augment.Mix | None = None,
 ) -> Iterator[tuple]:
     """Yield (images, targets) without end, from the start of `epoch` on; epochs count from 0.
 
-    Images are (batch, h, w, c): float32 on the device when augmented, uint8 otherwise. Being one
-    stream over all epochs, a prefetching thread runs across their borders without harm.
+    Images are (batch, h, w, c): float32 on the device when augmented or mixed, uint8 otherwise.
+    Being one stream over all epochs, a prefetching thread runs across their borders without harm.
     """
     pixels = _pixels(split)
     for current in itertools.count(epoch):
         for indices in plan.epoch(current):
-            images = pixels(indices)
-            if policy is not None:
-                images = augment.batch(
-                    images, policy, seed=plan.seed, epoch=current, indices=indices
-                )
-            yield images, targets.of(images, split.labels[indices])
+            images, drawn = seen(pixels, indices, plan, policy, mix, epoch=current)
+            labels = split.labels[indices]
+            if drawn is not None:
+                labels = paired(labels, split.labels[drawn["partner"]], drawn["weight"])
+            yield images, targets.of(images, labels)
+
+
+def seen(
+    pixels: Callable[[np.ndarray], object],
+    indices: np.ndarray,
+    plan: Plan,
+    policy: augment.Policy | None,
+    mix: augment.Mix | None = None,
+    *,
+    epoch: int,
+) -> tuple[object, dict | None]:
+    """Return images as training sees them in an epoch, and what was drawn to mix them.
+
+    `pixels` returns images by their indices. An image's partner is augmented by its own draw, as
+    when its turn comes; extra images of the plan are not mixed.
+    """
+
+    def view(numbers: np.ndarray) -> object:
+        images = pixels(numbers)
+        if policy is None:
+            return images
+        return augment.batch(images, policy, seed=plan.seed, epoch=epoch, indices=numbers)
+
+    images = view(indices)
+    if mix is None:
+        return images, None
+    draws = {"seed": plan.seed, "epoch": epoch, "n": plan.images, "shape": images.shape[1:]}
+    drawn = augment.draw_mix(mix, indices=indices, **draws)
+    return augment.apply_mix(images, view(drawn["partner"]), drawn), drawn
 
 
 class Validation(keras.utils.PyDataset):

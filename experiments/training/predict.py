@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import keras
 
     from augment import Policy
+    from augment.mix import Mix
 
 BATCH = 256
 ORIGINALS, VIEWS = 6, 5  # training images shown, augmented views of each
@@ -44,23 +45,26 @@ def predict_probs(model: keras.Model, images: np.ndarray, batch_size: int = BATC
     return np.concatenate(parts)
 
 
-def augmented_views(images: np.ndarray, policy: Policy, seed: int) -> dict[str, np.ndarray]:
+def augmented_views(
+    images: np.ndarray, policy: Policy | None, seed: int, mix: Mix | None = None
+) -> dict[str, np.ndarray]:
     """Return some training images and their views of the first epochs, as training saw them."""
     import keras
 
-    import augment
+    from experiments.training import feed
+
+    def pixels(numbers: np.ndarray) -> np.ndarray:
+        return np.stack([np.asarray(images[number]) for number in numbers])
 
     count = min(ORIGINALS, len(images))
     indices = np.sort(np.random.default_rng(seed).choice(len(images), count, replace=False))
-    original = np.stack([np.asarray(images[index]) for index in indices])
+    plan = feed.Plan(len(images), count, seed)
     views = [
-        keras.ops.convert_to_numpy(
-            augment.batch(original, policy, seed=seed, epoch=epoch, indices=indices)
-        )
+        keras.ops.convert_to_numpy(feed.seen(pixels, indices, plan, policy, mix, epoch=epoch)[0])
         for epoch in range(VIEWS)
     ]
     augmented = np.stack(views, axis=1).round().clip(0, 255).astype(np.uint8)
-    return {"original": original, "augmented": augmented}
+    return {"original": pixels(indices), "augmented": augmented}
 
 
 def check_finite(model: keras.Model, name: str) -> None:

@@ -1,8 +1,9 @@
 """What a network is to say of a batch: its targets, their loss and their metrics.
 
-`Labels` are those of the images. A `Teacher` (Hinton, Vinyals and Dean, arXiv 1503.02531) adds what
-a trained model says of the same augmented images, both softened by a temperature; the gradient of
-the soft part shrinks with its square, which is put back.
+`Labels` are those of the images, smoothed or of mixed images where the row says so. A `Teacher`
+(Hinton, Vinyals and Dean, arXiv 1503.02531) adds what a trained model says of the same augmented
+and mixed images, both softened by a temperature; the gradient of the soft part shrinks with its
+square, which is put back.
 """
 
 from collections.abc import Callable
@@ -13,34 +14,77 @@ import numpy as np
 from keras import ops
 
 import stacking
-from experiments.recipes.fitting import Distill
+from experiments.recipes.fitting import Distill, Loss
 from experiments.runs.scores import TOP
 
 
 class Labels:
-    """Targets are the labels (batch,)."""
+    """Targets are the labels (batch,), or rows of a label, a partner's label and the first's share.
+
+    Such rows (batch, 3) are the targets of training where labels are smoothed or images mixed;
+    validation images always come with labels alone.
+    """
+
+    def __init__(self, spec: Loss | None = None, *, mixed: bool = False):
+        self.spec = Loss() if spec is None else spec
+        self.width = 3 if mixed or self.spec.label_smoothing else 1
 
     def of(self, images: Any, labels: np.ndarray) -> np.ndarray:
         """Return the targets of a batch of images as the network sees them."""
+        if self.width == 3 and labels.ndim == 1:
+            return paired(labels, labels, np.ones(len(labels)))
         return labels
 
     def loss(self) -> Callable:
         """Return the loss of (targets, logits): exact on logits, where probabilities are rounded.
 
-        Validation images come with labels alone; their loss is the cross entropy with these.
+        Of labels alone it is the cross entropy, or the smoothed one where the row says so.
         """
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        if self.width == 1:
+            return plain
+        smoothing = self.spec.label_smoothing
+
+        def one_hot(labels, classes: int):
+            return ops.one_hot(ops.cast(labels, "int32"), classes)
+
+        def smoothed(targets, logits):
+            classes = logits.shape[-1]
+            if _alone(targets):
+                if self.spec.validation == "plain":
+                    return plain(targets, logits)
+                true = one_hot(ops.reshape(targets, (-1,)), classes)
+            else:
+                share = targets[:, 2:]
+                first, second = (one_hot(targets[:, k], classes) for k in (0, 1))
+                true = share * first + (1 - share) * second
+            true = (1 - smoothing) * true + smoothing / classes
+            return ops.mean(ops.categorical_crossentropy(true, logits, from_logits=True))
+
+        return smoothed
 
     def metrics(self, classes: int) -> list[keras.metrics.Metric]:
         """Return accuracies of (targets, logits); k is at most the number of classes."""
-        return [_TopK(min(k, classes), name=f"top{k}") for k in TOP]
+        return [_TopK(self.label, k=min(k, classes), name=f"top{k}") for k in TOP]
+
+    def label(self, targets):
+        """Return what accuracies go by: the label, of mixed images that of the larger share."""
+        if _alone(targets):
+            return targets
+        if self.width == 1:
+            return targets[:, 0]
+        return ops.where(targets[:, 2] >= 0.5, targets[:, 0], targets[:, 1])
 
 
 class Teacher(Labels):
-    """Targets (batch, 1 + classes) are the labels and the logits of a trained model or stack."""
+    """Targets (batch, width + classes): those of the labels, and logits of a model or stack."""
 
-    def __init__(self, spec: Distill, model: keras.Model, student: keras.Model):
+    def __init__(
+        self, spec: Distill, model: keras.Model, student: keras.Model, labels: Labels | None = None
+    ):
         """Raise ValueError where the student differs from the model in images or classes."""
+        self.hard = Labels() if labels is None else labels
+        self.width = self.hard.width
         self.spec = spec
         self.model = stacking.frozen_member(model, "logits", "teacher")
         for what, ours, theirs in (
@@ -55,18 +99,18 @@ class Teacher(Labels):
     def of(self, images: Any, labels: np.ndarray) -> np.ndarray:
         """Ask the teacher, as at inference."""
         said = ops.convert_to_numpy(self.model.predict_on_batch(images))
-        return np.column_stack([labels, said]).astype("float32")
+        return np.column_stack([self.hard.of(images, labels), said]).astype("float32")
 
     def loss(self) -> Callable:
         """Return the loss; of labels alone, their own."""
-        hard = super().loss()
+        hard, width = self.hard.loss(), self.width
         temperature, alpha = self.spec.temperature, self.spec.alpha
 
         def distillation(targets, logits):
-            labels = _labels(targets)
-            if labels is targets:
-                return hard(labels, logits)
-            teacher = ops.log_softmax(targets[:, 1:] / temperature)
+            if _alone(targets):
+                return hard(targets, logits)
+            labels = targets[:, 0] if width == 1 else targets[:, :width]
+            teacher = ops.log_softmax(targets[:, width:] / temperature)
             student = ops.log_softmax(logits / temperature)
             divergence = ops.mean(ops.sum(ops.exp(teacher) * (teacher - student), axis=-1))
             return alpha * temperature**2 * divergence + (1 - alpha) * hard(labels, logits)
@@ -75,13 +119,22 @@ class Teacher(Labels):
 
 
 class _TopK(keras.metrics.SparseTopKCategoricalAccuracy):
-    """Accuracy by the label, where a teacher's logits stand beside it."""
+    """Accuracy by the label that stands in the targets."""
+
+    def __init__(self, label: Callable, **options):
+        super().__init__(**options)
+        self.label = label
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Count a batch."""
-        return super().update_state(_labels(y_true), y_pred, sample_weight)
+        return super().update_state(self.label(y_true), y_pred, sample_weight)
 
 
-def _labels(targets):
-    """Return the labels of a batch, with or without a teacher's logits beside them."""
-    return targets if len(targets.shape) == 1 or targets.shape[-1] == 1 else targets[:, 0]
+def paired(labels: np.ndarray, partners: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return rows (batch, 3) of what mixed images show: labels, partners' labels, first's share."""
+    return np.column_stack([labels, partners, shares]).astype("float32")
+
+
+def _alone(targets) -> bool:
+    """Tell whether targets are labels with nothing beside them."""
+    return len(targets.shape) == 1 or targets.shape[-1] == 1

@@ -1,6 +1,8 @@
 """Train one row of a recipe into a run folder; begun again, it goes on where it was cut off."""
 
+import functools
 import pathlib
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -11,30 +13,32 @@ from experiments.datasets import Dataset, Split
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Train
-from experiments.recipes.fitting import Optimizer
 from experiments.runs import Run, making, metrics
-from experiments.training import adversarial, callbacks, feed, schedules
-from experiments.training.checkpoint import Checkpoint
-from experiments.training.part import seen
-from experiments.training.predict import BATCH, augmented_views, predict_probs
-from experiments.training.targets import Labels, Teacher
+from experiments.training import adversarial, callbacks, optimizers, phases, precision
+from experiments.training.fit import fit
+from experiments.training.predict import augmented_views, predict_probs
+from experiments.training.views import scored
 
 
 def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SILENT) -> dict:
     """Train a row where its data, its teacher and its adversarial images lie; return its metrics.
 
-    Raises `ValueError` for an optimizer that cannot be made, before data is read, and for a
-    teacher or adversarial images of other data.
+    Raises `ValueError` for an optimizer that cannot be made and a precision that there is not,
+    before data is read, and for a teacher, adversarial images or sizes of other data.
     """
-    optimizer(row.optimizer)
-    data, teacher, extra = place.dataset(row.data, listener), None, None
+    wall = callbacks.Stopwatch()
+    optimizers.make(row.optimizer)
+    precision.check(row)
+    data, given = place.dataset(row.data, listener), {"cache_dir": place.cache_dir}
+    copies = phases.load(row, data, place, listener)
     if row.distill:
         taught_by = Run(place.named(row, row.distill.teacher))
         taught_by.check_data(data)
-        teacher = zoo.load(taught_by.model_file)
+        given["teacher"] = zoo.load(taught_by.model_file)
     if row.adversarial:
-        extra = adversarial.read(row.adversarial.folder, data, row.adversarial.classes)
-    return train(row, folder, data, teacher=teacher, extra=extra, listener=listener)
+        classes = row.adversarial.classes
+        given["extra"] = adversarial.read(row.adversarial.folder, data, classes)
+    return train(row, folder, data, copies=copies, **given, listener=listener, wall=wall)
 
 
 def train(
@@ -42,16 +46,23 @@ def train(
     folder: pathlib.Path,
     data: Dataset,
     *,
+    copies: Mapping[int, Dataset] | None = None,
     teacher: keras.Model | None = None,
     extra: Split | None = None,
+    cache_dir: pathlib.Path | None = None,
     listener: Listener = SILENT,
+    wall: callbacks.Stopwatch | None = None,
 ) -> dict:
     """Train a row on a data set and return its metrics (accuracies in percent).
 
     When the folder holds an unfinished run of the same row, training goes on from its last whole
     epoch and ends with the weights and the history that an unbroken run would have had. A finished
-    run is not repeated. `teacher` is the model of `row.distill`, `extra` the images of
-    `row.adversarial`.
+    run is not repeated. `copies` are the same images at the sizes of `row.sizes`, `teacher` is the
+    model of `row.distill`, `extra` the images of `row.adversarial`; `cache_dir` keeps the
+    self-tests of `precision: auto`. `wall` has run since the work on the row began (default: since
+    now): its last reading is `wall_seconds`, which is everything from the first image read to the
+    final evaluation, all parts of a run that was cut off added up; a cut part loses at most what
+    came after its last saved epoch.
     Raises `ValueError` for a folder in use or begun with another recipe, before any work, and for
     a loss that is no number any more.
     """
@@ -61,88 +72,54 @@ def train(
     ):
         if (field is None) != (given is None):
             raise ValueError(f"{row.recipe} and {name}= do not go together: give both or neither")
+    wall = wall or callbacks.Stopwatch()
     policy = None if row.augment is None else augment.get(row.augment)
-    part = seen(data, row.share)
+    parts = phases.of(row, data, copies or {})
+    part = parts[-1].data
     with making(folder, row, part) as made:
         if made.finished:
             return made.metrics
-        model = build(row, part)
-        history = _fit(row, made, model, part, teacher, extra, listener)
-        made.write_history(history)  # a cut may have come between the last state and its line
+        for phase in parts:
+            make = functools.partial(build, row, phase.data)
+            model = precision.built(row, made, make, cache_dir=cache_dir, listener=listener)
+            sources = {"teacher": teacher, "extra": extra}
+            fitted = fit(row, made, model, phase, **sources, listener=listener, wall=wall)
+        made.write_history(fitted.history)  # a cut may have come between a state and its line
         made.write_model(model)
-        views = policy and augmented_views(part.train.images, policy, row.seed)
-        scores = made.write_outputs(part, predict_probs(model, part.validation.images), views)
-        return made.finish(metrics.build(row, made.dataset, scores, cost(model), history=history))
-
-
-def _fit(
-    row: Train,
-    made: Run,
-    model: keras.Model,
-    part: Dataset,
-    teacher: keras.Model | None,
-    extra: Split | None,
-    listener: Listener,
-) -> list[dict]:
-    """Train the model to the epoch that the row keeps; return the history."""
-    targets = Labels() if teacher is None else Teacher(row.distill, teacher, model)
-    trainer = _compiled(row, model, targets)
-    plan = feed.Plan(
-        len(part.train),
-        row.batch_size,
-        row.seed,
-        extra=len(extra) if extra else 0,
-        per_batch=row.adversarial.per_batch if extra else 0,
-    )
-    clock = callbacks.Clock(plan.seen)
-    best = callbacks.Best(clock)
-    stop = [callbacks.Stopping(row.early_stop, clock)] if row.early_stop else []
-    seed = callbacks.TorchSeed(row.seed, clock)
-    saved = [clock, best, *schedules.callbacks(row.schedule, clock), *stop, seed]
-    checkpoint = Checkpoint(made.state)
-    checkpoint.restore(trainer, saved)
-
-    def keep() -> None:
-        checkpoint.save(trainer, saved, clock.epoch, best.epoch)
-        made.write_history(clock.history)
-
-    others = [callbacks.Finite(), callbacks.Tell(listener, clock, row.epochs, plan.steps)]
-    if clock.epoch < row.epochs and not any(one.stopped for one in stop):
-        images = part.train.join(extra) if extra else part.train
-        policy = None if row.augment is None else augment.get(row.augment)
-        trainer.fit(
-            feed.batches(images, plan, policy, targets, epoch=clock.epoch),
-            steps_per_epoch=plan.steps,
-            initial_epoch=clock.epoch,
-            epochs=row.epochs,
-            validation_data=feed.Validation(part.validation, BATCH),
-            callbacks=[*saved, *others, callbacks.Keep(keep)],
-            shuffle=False,
-            verbose=0,
+        views = None
+        if policy or row.mix:
+            views = augmented_views(part.train.images, policy, row.seed, row.mix and row.mix.spec())
+        probs = predict_probs(model, part.validation.images)
+        scores = made.write_outputs(part, probs, views)
+        told = metrics.build(
+            row,
+            made.dataset,
+            scores,
+            cost(model),
+            history=fitted.history,
+            with_views=scored(model, part.validation, row.test_views, probs),
+            ended_by=fitted.ended_by,
+            wall_seconds=wall.seconds,
         )
-    if row.keep == "best":
-        checkpoint.restore_best(trainer, best.epoch)
-    return clock.history
+        return made.finish(told)
 
 
-def build(row: Train, data: Dataset) -> keras.Model:
-    """Build the row's network for the data set's images, under the row's seed and precision."""
+def build(row: Train, data: Dataset, policy: str = "float32") -> keras.Model:
+    """Build the row's network for the data set's images, under the row's seed and a policy.
+
+    What the network takes from training images before it learns is computed, unless it comes with
+    pretrained weights.
+    """
     keras.utils.set_random_seed(row.seed)
-    keras.config.set_dtype_policy(row.precision)
+    keras.config.set_dtype_policy(policy)
     try:
-        model = zoo.build(**row.model, input_shape=data.image_shape, classes=len(data.class_names))
+        options = phases.network(row, data.image_shape)
+        model = zoo.build(**options, classes=len(data.class_names))
+        if row.model.get("weights") is None:
+            zoo.adapt(model, data.train.images)
         return zoo.freeze(model) if row.freeze == "body" else model
     finally:
         keras.config.set_dtype_policy("float32")
-
-
-def optimizer(spec: Optimizer) -> keras.optimizers.Optimizer:
-    """Make a fresh Keras optimizer from its name and arguments."""
-    arguments = spec.model_dump(exclude={"name"})
-    try:
-        return keras.optimizers.get({"class_name": spec.name, "config": arguments})
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"optimizer {spec.name} with {arguments}: {error}") from None
 
 
 def cost(model: keras.Model) -> dict:
@@ -150,16 +127,3 @@ def cost(model: keras.Model) -> dict:
     parameters, macs = zoo.profile(model)
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     return {"parameters": parameters, "trainable": trainable, "macs": macs}
-
-
-def _compiled(row: Train, model: keras.Model, targets: Labels) -> keras.Model:
-    """Return the model up to its logits, compiled, its optimizer built."""
-    trainer = keras.Model(model.input, model.get_layer("logits").output, name="trainer")
-    trainer.compile(
-        optimizer=optimizer(row.optimizer),
-        loss=targets.loss(),
-        metrics=targets.metrics(model.output.shape[-1]),
-        jit_compile=row.jit,
-    )
-    trainer.optimizer.build(trainer.trainable_variables)
-    return trainer

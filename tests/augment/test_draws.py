@@ -1,5 +1,6 @@
 """Contracts of the draws: uniform, independent, the same for ever."""
 
+import itertools
 import math
 
 import numpy as np
@@ -74,8 +75,35 @@ def test_three_forms_of_shifts():
     assert np.abs(counts - N / 4).max() < SIGMAS * math.sqrt(N / 4)
     fractions = drawn_values(augment.Policy(height_shift=(0.1, 0.5)))["ty"]
     assert np.unique(fractions).tolist() == [-25, -5, 5, 25]  # of 50 rows
+    values, counts = np.unique(
+        drawn_values(augment.Policy(height_shift=(-2, -1, 0, 1, 2)))["ty"], return_counts=True
+    )
+    assert values.tolist() == [-2, -1, 0, 1, 2]
+    assert np.abs(counts - N / 5).max() < SIGMAS * math.sqrt(N / 5)
     pixels = drawn_values(augment.Policy(height_shift=3.5))["ty"]
     assert 3.49 < pixels.max() < 3.5
+
+
+def test_an_alternating_flip_shows_the_other_side_in_the_next_epoch():
+    policy = augment.Policy(alternating_flip=True)
+    epochs = [drawn_values(policy, epoch=epoch)["flip_horizontal"] for epoch in range(4)]
+    for this, following in itertools.pairwise(epochs):
+        np.testing.assert_array_equal(this, ~following)
+    for other in (epochs[0], drawn_values(policy, seed=12)["flip_horizontal"]):
+        assert abs(other.mean() - 0.5) < SIGMAS * math.sqrt(0.25 / N)
+    assert 0.4 < (other == epochs[0]).mean() < 0.6
+    part = augment.draw(policy, seed=11, epoch=1, indices=[7, 3, 12345], shape=(1, 1, 1))
+    np.testing.assert_array_equal(part["flip_horizontal"], epochs[1][[7, 3, 12345]])
+
+
+def test_the_middle_of_a_cutout_is_any_pixel():
+    drawn = drawn_values(augment.Policy(cutout=3))
+    for name, side in (("cutout_row", 50), ("cutout_column", 100)):
+        values, counts = np.unique(drawn[name], return_counts=True)
+        assert values.tolist() == list(range(side))
+        assert np.abs(counts - N / side).max() < SIGMAS * math.sqrt(N / side)
+    correlation = np.corrcoef(drawn["cutout_row"], drawn["cutout_column"])[0, 1]
+    assert abs(correlation) < SIGMAS / math.sqrt(N)
 
 
 def test_switching_an_operation_leaves_the_other_draws():
@@ -108,6 +136,7 @@ EVERYTHING = augment.Policy(
     vertical_flip=0.5,
     brightness=(0.3, 0.7),
     channel_shuffle=0.7,
+    cutout=5,
 )
 # Of images 0, 7 and 54321, before the columns had names: a recorded run is replayed with these.
 RECORDED = {
@@ -127,7 +156,7 @@ RECORDED = {
 
 def test_draws_are_those_of_recorded_runs():
     drawn = augment.draw(EVERYTHING, seed=5, epoch=2, indices=[0, 7, 54321], shape=(50, 100, 3))
-    assert drawn.keys() == RECORDED.keys()
+    assert drawn.keys() == RECORDED.keys() | {"cutout_row", "cutout_column"}
     for name, values in RECORDED.items():
         np.testing.assert_array_equal(drawn[name], values)
 
@@ -136,16 +165,15 @@ def test_draws_are_those_of_recorded_runs():
 def test_a_policy_reads_the_columns_of_its_operations_alone(channels):
     whole = augment.draw(EVERYTHING, seed=5, epoch=2, indices=range(50), shape=(50, 100, channels))
     fields, nothing = EVERYTHING.to_dict(), augment.Policy().to_dict()
-    for field in fields.keys() - {"fill_mode", "cval", "interpolation_order"}:
+    numbers = {"zoom": 2, "height_shift": 2, "channel_shuffle": 1 + channels, "cutout": 2}
+    for field in [name for name in fields if fields[name] != nothing[name]]:
         one = augment.Policy.from_dict({**nothing, field: fields[field]})
         drawn = augment.draw(one, seed=5, epoch=2, indices=range(50), shape=(50, 100, channels))
         assert drawn
         for name, values in drawn.items():
             np.testing.assert_array_equal(values, whole[name])
         read = _draw.plan(one, (50, 100, channels)).columns
-        assert len(read) == {"zoom": 2, "height_shift": 2, "channel_shuffle": 1 + channels}.get(
-            field, 1
-        )
+        assert len(read) == numbers.get(field, 1)
 
 
 def test_columns_of_different_names_never_overlap():

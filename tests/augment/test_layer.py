@@ -109,6 +109,19 @@ def test_the_layer_trains_jitted_and_saves(images, tmp_path):
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+@pytest.mark.backend
+def test_the_layer_cuts_out(images):
+    cut = host(augment.Augment(augment.Policy(cutout=9), seed=0)(images, training=True))
+    changed = (cut != images).any(axis=-1).sum(axis=(1, 2))
+    assert (changed > 20).all() and (changed <= 81).all()
+    assert set(np.unique(cut[cut != images])) == {127.5}
+
+
+def test_a_layer_that_knows_no_epoch_refuses_to_alternate():
+    with pytest.raises(ValueError, match="alternating_flip: a layer knows neither epoch nor"):
+        augment.Augment(augment.Policy(alternating_flip=True))
+
+
 def test_mixed_precision_keeps_the_layer_in_float32():
     import keras
 

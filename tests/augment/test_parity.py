@@ -152,6 +152,56 @@ def test_any_shape_and_number_of_channels(shape):
         np.testing.assert_allclose(result, expected, atol=TOLERANCE)
 
 
+FILLED = {"nearest": "edge", "reflect": "symmetric", "constant": "constant"}  # NumPy's names
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("side", [28, 32])
+@pytest.mark.parametrize("fill_mode", FILLED)
+def test_whole_pixels_are_moved_as_they_are(fill_mode, side):
+    """Bit for bit, also where float32 has no exact coordinates (28)."""
+    images = np.random.default_rng(0).integers(0, 256, (40, side, side, 3), np.uint8)
+    shift = (-2, -1, 0, 1, 2)
+    policy = augment.Policy(
+        alternating_flip=True,
+        vertical_flip=0.2,
+        width_shift=shift,
+        height_shift=shift,
+        fill_mode=fill_mode,
+    )
+    drawn = augment.draw(policy, seed=3, epoch=2, indices=range(40), shape=images.shape[1:])
+    expected = np.empty(images.shape, "float32")
+    for i, image in enumerate(images):
+        padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), FILLED[fill_mode])
+        top, left = 2 + int(drawn["ty"][i]), 2 + int(drawn["tx"][i])
+        moved = padded[top : top + side, left : left + side]
+        moved = moved[:, ::-1] if drawn["flip_horizontal"][i] else moved
+        expected[i] = moved[::-1] if drawn["flip_vertical"][i] else moved
+    for typed in (images, images.astype("float32")):
+        found = host(augment.batch(typed, policy, seed=3, epoch=2, indices=range(40)))
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("others", [{}, {"horizontal_flip": 0.5}, {"brightness": (0.3, 0.7)}])
+@pytest.mark.parametrize("side", [4, 5, 200])
+def test_cutout_sets_a_square_to_a_value_and_nothing_else(images, side, others):
+    images = images[:, :, :40]  # not square
+    policy = augment.Policy(cutout=side, cutout_value=99.25, **others)
+    drawn = augment.draw(policy, seed=2, epoch=1, indices=range(12), shape=images.shape[1:])
+    expected = host(
+        augment.batch(images, augment.Policy(**others), seed=2, epoch=1, indices=range(12))
+    ).copy()
+    for i in range(12):
+        top = int(drawn["cutout_row"][i]) - side // 2
+        left = int(drawn["cutout_column"][i]) - side // 2
+        for y in range(max(top, 0), min(top + side, 64)):
+            for x in range(max(left, 0), min(left + side, 40)):
+                expected[i, y, x] = 99.25
+    found = host(augment.batch(images, policy, seed=2, epoch=1, indices=range(12)))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_policy_has_the_axes_the_right_way_round():
     image = np.zeros((1, 5, 9, 1), np.uint8)
     image[0, 2, 4] = 255  # the middle

@@ -8,7 +8,12 @@ import pytest
 import augment
 
 ODD = augment.Policy(
-    width_shift=(1, -2.5), height_shift=3, brightness=(0.5, 2), cval=3, interpolation_order=0
+    width_shift=(1, -2.5),
+    height_shift=3,
+    brightness=(0.5, 2),
+    cval=3,
+    cutout=7,
+    interpolation_order=0,
 )
 
 
@@ -41,9 +46,12 @@ WRONG_FIELDS = {
     "height_shift": -0.1,
     "channel_shift": math.inf,
     "horizontal_flip": True,
+    "alternating_flip": 1,
     "vertical_flip": 1.5,
     "channel_shuffle": -0.1,
     "fill_mode": "mirror",
+    "cutout": 8.0,
+    "cutout_value": math.nan,
     "interpolation_order": 3,
 }
 
@@ -52,6 +60,17 @@ WRONG_FIELDS = {
 def test_a_wrong_value_names_its_field(field):
     with pytest.raises(ValueError, match=rf"{field} must be .*, got "):
         augment.Policy(**{field: WRONG_FIELDS[field]})
+
+
+@pytest.mark.parametrize("side", [-1, True, None])
+def test_a_cutout_is_a_whole_number_of_pixels(side):
+    with pytest.raises(ValueError, match=f"cutout must be a whole number .*, got {side}"):
+        augment.Policy(cutout=side)
+
+
+def test_two_ways_to_mirror_exclude_each_other():
+    with pytest.raises(ValueError, match="alternating_flip and horizontal_flip=0.5 .* leave one"):
+        augment.Policy(alternating_flip=True, horizontal_flip=0.5)
 
 
 def test_a_wrong_policy_names_what_is_known(tmp_path):

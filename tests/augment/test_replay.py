@@ -31,7 +31,7 @@ def test_an_image_is_the_same_in_any_batch(images):
 def test_ragged_batches_compile_nothing(images, monkeypatch):
     import keras
 
-    from augment import _warp
+    from augment import _compile, _warp
 
     sizes, run = [], _warp.run
     monkeypatch.setattr(
@@ -42,7 +42,7 @@ def test_ragged_batches_compile_nothing(images, monkeypatch):
     for n, source in ((12, images), (5, images), (5, tensor), (1, images)):
         result = augment.batch(source[:n], policy, seed=0, epoch=0, indices=range(n))
         assert len(result) == n
-    assert sizes == ([12, 12, 12, 12] if _warp.is_compiled() else [12, 5, 5, 1])
+    assert sizes == ([12, 12, 12, 12] if _compile.is_compiled() else [12, 5, 5, 1])
 
 
 def epoch_of(iterator) -> dict:

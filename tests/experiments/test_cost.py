@@ -29,6 +29,20 @@ def test_a_network_sees_its_share_every_epoch(share, images):
     assert cost.of_training(_row(share=share), {}, SIZE) == Work(images, 5, MACS)
 
 
+def test_a_budget_of_steps_or_hours_is_the_most_that_a_row_takes(finish):
+    few = cost.of_training(_row(max_steps=20, batch_size=100), {}, SIZE)
+    assert few == Work(1000, 2, MACS)
+    adversarial = {"folder": "somewhere", "per_batch": 50}
+    mixed = _row(max_steps=20, batch_size=100, adversarial=adversarial)
+    assert cost.of_training(mixed, {}, SIZE).epochs == 1
+    assert cost.of_training(_row(max_steps=999_999), {}, SIZE).epochs == 5
+    run = _measured(finish, "ghostnet", macs=100, seconds=3600)
+    rate, work = cost.Rate([run], "tensorflow"), Work(3600, 6, 100)
+    assert rate.hours(_row(), work) == pytest.approx(3)
+    assert rate.hours(_row(max_hours=2), work) == pytest.approx(2)
+    assert rate.hours(_row(max_hours=4), work) == pytest.approx(3)
+
+
 def test_a_stack_s_members_run_forward_or_are_trained_again():
     stack = {"kind": "stack", "members": ["a", "b"], "epochs": 3}
     rows = {name: _row(share={"holdout": 0.1}, epochs=7) for name in "ab"}

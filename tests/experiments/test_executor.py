@@ -27,6 +27,7 @@ TINY = {
         "dense": 8,
     },
     "jit": False,
+    "precision": "float32",
     "batch_size": 256,
     "epochs": 2,
 }

@@ -14,7 +14,10 @@ from zoo import _families
 TINY = {family: importlib.import_module(f"zoo.{family}").TINY for family in _families.FAMILIES}
 STEMMED = [k for k, tiny in TINY.items() if _families.find(tiny["name"])[1].stem is not None]
 # Heights of the last map of 64 pixels by stem, where it is not 2, 4 and 8.
-LAST_MAPS = {"squeezenet": (3, 7, 15)}  # four downsamplings, from a stem without padding
+LAST_MAPS = {
+    "squeezenet": (3, 7, 15),  # four downsamplings, from a stem without padding
+    "sprint": (2, 4, 7),  # the first kernel, 2x2, is not padded
+}
 
 
 def last_map(model):

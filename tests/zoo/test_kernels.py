@@ -88,3 +88,23 @@ def test_without_kernels_it_is_keras_own(monkeypatch):
     expected = keras.ops.convert_to_numpy(layer(images))
     monkeypatch.setattr(_kernels, "_trains", lambda dtype: False)
     assert keras.ops.convert_to_numpy(layer(images)) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.backend
+def test_a_step_of_gelu_ends_as_with_keras():
+    rng = np.random.default_rng(0)
+    images = rng.normal(0, 3, (5, 4, 4, 3)).astype("float32")
+    models = []
+    for make in (keras.layers.Activation, _kernels.activation()):
+        inputs = keras.Input((4, 4, 3))
+        mixed = keras.layers.Conv2D(3, 1)(inputs)  # its kernel learns through the layer
+        models.append(keras.Model(inputs, make("gelu")(mixed)))
+    models[1].set_weights(models[0].get_weights())
+    losses = []
+    for model in models:
+        model.compile(keras.optimizers.SGD(0.1), "mean_squared_error", jit_compile=False)
+        losses.append(model.train_on_batch(images, np.sin(images)))
+    # The error function of two libraries, in float32.
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    for theirs, own in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        assert own == pytest.approx(theirs, abs=1e-5)

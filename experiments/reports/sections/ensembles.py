@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.reports.context import Context, Shown
 from experiments.runs import tables
+from experiments.training.views import VIEWS, told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,13 +30,18 @@ class Column(NamedTuple):
 
     def text(self, row: Mapping[str, Any]) -> str:
         """Value of a row as it is shown, empty where there is none."""
-        value = row[self.key]
+        value = row.get(self.key, "")
         return "" if value == "" else f"{value / UNITS.get(self.unit, 1):,.{self.digits}f}"
 
 
 UNITS = {"M": 1e6}
+# Only of a comparison with views.
+WITH_VIEWS = tuple(
+    Column(f"top1_{name}", f"with\n{name}", "%", 2, max) for name in VIEWS if name != "none"
+)
 COLUMNS = (
     Column("top1", "top-1", "%", 2, max),
+    *WITH_VIEWS,
     Column("top3", "top-3", "%", 2, max, detail=True),
     Column("top5", "top-5", "%", 2, max),
     Column("calibration_error", "ECE", "%", 2, min),
@@ -50,13 +56,13 @@ COLUMNS = (
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     """Return the columns of which a row has a value."""
-    return [column for column in COLUMNS if any(row[column.key] != "" for row in rows)]
+    return [column for column in COLUMNS if any(column.text(row) for row in rows)]
 
 
 def best(rows: Sequence[Mapping[str, Any]]) -> set[tuple[int, str]]:
     """Return (number of the row, key of the column) of the best values, as they are shown."""
     found = set()
-    for column in COLUMNS:
+    for column in columns(rows):
         if column.best:
             known = [(i, row[column.key]) for i, row in enumerate(rows) if row[column.key] != ""]
             shown = {i: round(value, column.digits) for i, value in known}
@@ -67,9 +73,11 @@ def best(rows: Sequence[Mapping[str, Any]]) -> set[tuple[int, str]]:
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
     """Read a comparison; ValueError that names the file where it is damaged."""
-    numbers = [*(column.key for column in COLUMNS), "n", "fitted_on"]
+    numbers = [*(column.key for column in COLUMNS if column not in WITH_VIEWS), "n", "fitted_on"]
     texts = ("ensemble", "kind", "rule", "weights", "device", "date", "command")
-    return tables.read(path, numbers, texts, fix="compare again, or remove it")
+    optional = [column.key for column in WITH_VIEWS]
+    fix = "compare again, or remove it"
+    return tables.read(path, numbers, texts, fix, optional=optional)
 
 
 def show(context: Context) -> Shown | None:
@@ -99,6 +107,7 @@ def _comparison(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "lines": [
             (row, {key for i, key in marked if i == number}) for number, row in enumerate(rows)
         ],
+        "views": [told(name) for name in VIEWS if f"top1_{name}" in facts],
         "n": int(facts["n"]),
         "fitted_on": int(facts["fitted_on"]),
         "device": facts["device"],

@@ -10,12 +10,14 @@ from experiments.datasets import facts
 from experiments.recipes import Share
 from experiments.reports.context import Context, Shown
 from experiments.reports.members import changes
-from experiments.reports.words import signed, unique
+from experiments.reports.words import number, signed, unique, with_views
 from experiments.runs import Run
 
 TOLERANCE = 0.5  # points of accuracy, where a row's `expect` names none
 # What is held against a paper: a training accuracy is not, it says how long the training was.
 TARGETS = ("top1", "top3", "top5", "adversarial")
+# Of these, what may be published with several views of an image.
+SEEN = ("top1", "top3", "top5")
 # What papers publish: key in `expect`, title of the column, digits.
 COLUMNS = (
     ("top1", "Top-1, %", 1),
@@ -66,9 +68,22 @@ class Line:
     @property
     def ours(self) -> dict[str, Any]:
         """Our values under the keys of `expect`."""
-        metrics = self.run.metrics if self.run else {}
+        metrics = _as_published(self.run, self.expect) if self.run else {}
         seconds = metrics.get("seconds")
         return {**metrics, "hours": None if seconds is None else seconds / 3600}
+
+    def of_paper(self, key: str) -> str:
+        """Say with which views the paper measured a value; empty for a plain one."""
+        return f"with {self.expect['views']}" if key in SEEN and "views" in self.expect else ""
+
+    def beside(self, key: str) -> str:
+        """Say what stands beside our value: the plain one, or that with views; empty if neither."""
+        if self.run is None or key not in SEEN:
+            return ""
+        if how := self.of_paper(key):
+            plain = f"{number(self.run.metrics.get(key), 1)} plain"
+            return plain if self.ours.get(key) is None else f"{how}, {plain}"
+        return with_views(self.run.metrics, key)
 
 
 def show(context: Context) -> Shown | None:
@@ -117,11 +132,24 @@ def _status(
         return "not published", ()
     if reason := _another_task(run, expect.get("dataset")):
         return "not comparable", (reason,)
+    ours, views = _as_published(run, expect), expect.get("views")
+    if any(ours.get(key, 0) is None for key in targets):
+        return "not comparable", (f"published with {views}: run it with test_views={views}",)
     tolerance = expect.get("tolerance", TOLERANCE)
-    above = {key: run.metrics.get(key, 0) - value for key, value in targets.items()}
+    above = {key: ours.get(key, 0) - value for key, value in targets.items()}
     worst = min(above, key=above.get)
-    points = f"{worst.replace('top', 'top-')} {signed(above[worst])} points"
+    how = f" with {views}" if views and worst in SEEN else ""
+    points = f"{worst.replace('top', 'top-')}{how} {signed(above[worst])} points"
     return ("reproduced" if above[worst] >= -tolerance else "below"), (points,)
+
+
+def _as_published(run: Run, expect: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's metrics with the accuracies that the paper means: None where it has none."""
+    views, several = expect.get("views"), run.metrics.get("with_views") or {}
+    if views is None:
+        return run.metrics
+    known = several if several.get("views") == views else {}
+    return run.metrics | {key: known.get(key) for key in SEEN}
 
 
 def _another_task(run: Run, published_on: str | None) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 
 from experiments.reports.context import Context, Shown
 from experiments.reports.members import identity, members
-from experiments.reports.words import Choice, choice
+from experiments.reports.words import Choice, choice, unique
 from experiments.runs import Run
+from experiments.training.views import told
 
 
 def show(context: Context) -> Shown:
@@ -17,6 +18,12 @@ def show(context: Context) -> Shown:
         "lines": found,
         "chosen": any(line["chosen"] for line in found),
         "top": [k for k in (1, 3, 5) if k == 1 or any(k < run.classes for run in runs)],
+        "views": [
+            told(name)
+            for name in unique(
+                (line["metrics"].get("with_views") or {}).get("views") for line in found
+            )
+        ],
         "best": max(run.metrics["top1"] for run in runs),
     }
     return Shown(values, links=[("results", "Results")])

@@ -40,6 +40,11 @@ def test_tables_show_every_network_and_recipe():
     assert "50.7" in text and "5 experts" in text and "3 members" in text
 
 
+def test_a_goal_with_views_is_listed_as_one():
+    row = recipes.load("quickstart/member_a", {"expect": {"top1": 94.5, "views": "shifts"}})
+    assert list(_tables.recipes([row]).columns[-1].cells) == ["", "94.5 with shifts"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [

@@ -21,6 +21,7 @@ TINY = {
         "dense": 8,
     },
     "jit": False,
+    "precision": "float32",
     "batch_size": 32,
     "epochs": 1,
 }

@@ -1,5 +1,6 @@
 """What studies found, as the command line shows it."""
 
+import dataclasses
 import io
 import pathlib
 
@@ -33,6 +34,26 @@ def test_an_evaluation_shows_scores_and_the_classes_at_both_ends(other):
     assert "61.23 %" in text and "1.2346" in text and "top-1" in text
     assert "best class: class [10]" in text and "100.00 %" in text
     assert "worst class: class [0]" in text and "class [5]" not in text
+
+
+def test_an_evaluation_with_views_shows_both():
+    plain = {"top1": 61.234, "loss": 1.23456}
+    several = {"top1": 62.5, "loss": 1.1}
+    found = Evaluation("runs/a", "digits", 9, False, plain, {"a": 80.0, "b": 20.0})
+    with_views = {"with_views": several, "by_class_with_views": {"a": 70.0, "b": 55.0}}
+    both = dataclasses.replace(found, views="shifts", **with_views)
+    lines = [line.split() for line in told(_studies.evaluation, both).splitlines()]
+    assert ["measure", "plain", "with", "shifts"] in lines
+    assert ["top-1", "61.23", "%", "62.50", "%"] in lines and ["loss", "1.2346", "1.1000"] in lines
+    assert ["best", "class:", "a", "80.00", "%", "70.00", "%"] in lines
+    assert "with shifts, the mean over 6 views" in " ".join(sum(lines, []))
+
+
+def test_predictions_tell_their_views():
+    found = Prediction(PATH, ("a",), (0.75,), (16, 16), None, "nearest", False, "mirror")
+    assert told(_studies.predictions, [found]).startswith(
+        "out [1], with mirror, the mean over 2 views\n"
+    )
 
 
 def test_predictions_tell_how_an_image_was_resized():

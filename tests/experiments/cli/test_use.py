@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from experiments.cli import _runs
+from experiments.reports.sections import ensembles
 from experiments.runs import Run, tables
 
 
@@ -47,6 +48,11 @@ def test_mistakes_are_told_before_the_work(fails, make_run, tmp_path, monkeypatc
     assert "give its folder with --out" in fails("evaluate", *runs, "--robust")
     told = fails("evaluate", runs[0], "--robust", "--epsilons", "1,two")
     assert "--epsilons '1,two': give numbers, as 1,2,4,8" in told
+    for command in (("evaluate",), ("compare",), ("predict", tmp_path / "x.png")):
+        told = fails(command[0], runs[0], *command[1:], "--views", "flip")
+        assert "no views 'flip'; there are none, mirror, shifts" in told
+    told = fails("evaluate", runs[0], "--robust", "--views", "mirror")
+    assert "--views mirror: --robust is about plain images" in told
     (tmp_path / "file").write_text("")
     told = fails("compare", *runs, "--out", tmp_path / "file")
     assert "a file stands where a folder is needed" in told
@@ -66,6 +72,32 @@ def test_a_comparison_is_printed_and_written(run, make_run, tmp_path, monkeypatc
     code, out, _ = run("compare", *runs, "--out", tmp_path / "out", "--repeats", 0)
     assert code == 0 and "n = 20 validation images" in out and "mean" in out
     assert (tmp_path / "out" / tables.COMPARISON).read_text().startswith("ensemble,kind,rule")
+
+
+def test_results_with_views_stand_below_the_plain_ones(make_run, tmp_path):
+    several = {"views": "mirror", "top1": 48.5, "top3": 70.2, "top5": 80.3, "loss": 1.0}
+    folder = make_run(tmp_path / "a", images=20, epochs=2, top1=45.0, with_views=several)
+    screen = Console(width=80, record=True, file=io.StringIO())
+    screen.print(_runs.results([Run(folder).metrics]))
+    lines = [line.replace("│", " ").split() for line in screen.export_text().splitlines()]
+    plain = next(number for number, line in enumerate(lines) if line[:1] == ["alphanet_v4"])
+    assert "45.00" in lines[plain]
+    assert lines[plain + 1] == ["with", "mirror", "48.50", "70.20", "80.30"]
+
+
+def test_a_comparison_with_views_fits_a_narrow_console():
+    numbers = dict.fromkeys((column.key for column in ensembles.COLUMNS), 50.0)
+    numbers |= {"parameters": 229_066, "macs": 26_200_000, "latency_ms": 11.7}
+    row = {"ensemble": "weighted mode (accuracy)", "kind": "vote", "n": 20, "fitted_on": 7}
+    row = row | numbers | {"weights": "", "top1": 48.25, "top1_mirror": 49.75}
+    del row["top1_shifts"]
+    for width, wide in ((80, False), (130, True)):
+        screen = Console(width=width, record=True, file=io.StringIO())
+        screen.print(_runs.comparison([row], width))
+        text = screen.export_text()
+        assert "…" not in text and "48.25" in text and "49.75" in text
+        assert ("top-5" in text) == ("top-3" in text) == wide
+        assert "with mirror, the mean over 2 views of an image" in " ".join(text.split())
 
 
 def test_results_mark_what_was_chosen_by_these_images(make_run, tmp_path):

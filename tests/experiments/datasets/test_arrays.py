@@ -75,6 +75,29 @@ CIFAR_BROKEN = {
 }
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_cifar_as_files_in_class_folders(tmp_path, inside, load):
+    from PIL import Image
+
+    names, rng = cifar._NAMES["cifar10"], np.random.default_rng(0)
+    root = tmp_path / "CIFAR-10" if inside else tmp_path
+    pixels = rng.integers(0, 256, (10, 2, 32, 32, 3), np.uint8)
+    for label, name in enumerate(names):
+        for number, part in enumerate(("train", "test")):
+            (root / part / name).mkdir(parents=True)
+            Image.fromarray(pixels[label, number]).save(root / part / name / "a.png")
+    found = load("cifar10", tmp_path)
+    assert list(found.class_names) == names
+    np.testing.assert_array_equal(found.train.batch(range(10)), pixels[:, 0])
+    np.testing.assert_array_equal(found.validation.batch(range(10)), pixels[:, 1])
+    assert found.validation.labels.tolist() == list(range(10))
+    for part in ("train", "test"):
+        (root / part / "zebra").mkdir()
+        Image.fromarray(pixels[0, 0]).save(root / part / "zebra" / "a.png")
+    with pytest.raises(ValueError, match="is no cifar10: zebra differ"):
+        load("cifar10", tmp_path)
+
+
 @pytest.mark.parametrize("how", CIFAR_BROKEN)
 def test_cifar_broken(tmp_path, how, load):
     damage, message = CIFAR_BROKEN[how]

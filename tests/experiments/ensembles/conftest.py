@@ -21,6 +21,7 @@ SMALL = {
     "epochs": 3,
     "optimizer": {"name": "adam", "learning_rate": 0.02},
     "jit": False,
+    "precision": "float32",
 }
 
 

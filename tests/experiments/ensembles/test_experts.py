@@ -29,7 +29,14 @@ FIELDS = {
     "seed": 7,
 }
 # What another run of the same row has of its own: clocks.
-CLOCKS = ("date", "seconds", "seconds_per_epoch", "images_per_second", "command")
+CLOCKS = (
+    "date",
+    "seconds",
+    "seconds_per_epoch",
+    "images_per_second",
+    "wall_seconds",
+    "command",
+)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,14 @@ def test_a_paper_s_own_row_is_unchanged(name):
     [
         ("laptop/ghostnet", {"epochs": 2, "seed": 9, "jit": False}, ["epochs: 30 -> 2"]),
         ("laptop/ghostnet", {"data.size": 32}, ["data.size: None -> 32"]),
+        ("laptop/ghostnet", {"precision": "float32"}, []),
+        (
+            "laptop/ghostnet",
+            {"precision": "mixed_bfloat16"},
+            ["precision: auto -> mixed_bfloat16"],
+        ),
         ("laptop/ghostnet", {"title": "x", "note": "y", "expect": {"top1": 3}}, []),
+        ("laptop/ghostnet", {"test_views": "mirror"}, []),
         ("laptop/mode", {"members": ["r/ghostnet", "alphanet", "/q/simplenet"]}, []),
         (
             "laptop/mode",

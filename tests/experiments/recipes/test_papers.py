@@ -37,6 +37,13 @@ def test_a_row_names_what_exists(name):
 
 
 @pytest.mark.parametrize("name", ROWS)
+def test_a_goal_with_views_is_that_of_a_row_that_is_scored_with_them(name):
+    row = recipes.load(name)
+    if row.expect and row.expect.views:
+        assert row.test_views == row.expect.views
+
+
+@pytest.mark.parametrize("name", ROWS)
 def test_what_a_row_needs_saw_the_same_images(name):
     row = recipes.load(name)
     for needed in recipes.needed(row):

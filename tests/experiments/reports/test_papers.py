@@ -141,6 +141,38 @@ def test_a_run_brings_its_own_published_values(make_run, page_of, tmp_path):
     assert "<title>My own title</title>" in page.source
 
 
+def seen(views, top1):
+    """Say in metrics what was scored with views."""
+    return {"with_views": {"views": views, "top1": top1, "top3": 70.0, "top5": 80.0, "loss": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("views", "top1", "ours", "told"),
+    [
+        ("mirror", 50.4, "50.4 with mirror, 48.0 plain", "✓ reproduced top-1 with mirror +0.4"),
+        ("mirror", 49.0, "49.0 with mirror, 48.0 plain", "▼ below top-1 with mirror −1.0"),
+        ("shifts", 50.4, "– 48.0 plain", "≠ not comparable published with mirror: run it with"),
+        (None, None, "– 48.0 plain", "≠ not comparable published with mirror: run it with"),
+    ],
+)
+def test_a_goal_with_views_is_held_against_what_was_scored_with_them(
+    make_run, page_of, tmp_path, views, top1, ours, told
+):
+    row = own(expect={"top1": 50.0, "views": "mirror"})
+    scored = seen(views, top1) if views else {}
+    page = page_of(make_run(tmp_path / "run", row, top1=48.0, **scored, **FULL))
+    cells = page.row(0, "alphanet_v4")
+    assert cells[1:3] == ["50.0 with mirror", ours]
+    assert cells[3].startswith(told)
+
+
+def test_a_plain_goal_is_held_against_the_plain_score(make_run, page_of, tmp_path):
+    row = own(expect={"top1": 50.0})
+    page = page_of(make_run(tmp_path / "run", row, top1=48.0, **seen("mirror", 50.4), **FULL))
+    told = ["50.0", "48.0 50.4 with mirror", "▼ below top-1 −2.0 points"]
+    assert page.row(0, "alphanet_v4")[1:4] == told
+
+
 def test_twelve_runs_of_one_row_are_told_apart(make_run, page_of, tmp_path):
     options = {"classes": 3, "images": 60, "epochs": 3}
     page = page_of(*(make_run(tmp_path / f"s{i}", seed=i, **options) for i in range(12)))

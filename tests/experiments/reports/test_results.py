@@ -69,6 +69,19 @@ def test_an_epoch_that_nothing_chose_needs_no_note(make_run, page_of, tmp_path):
         assert page.source.count("the last is reported") == (folder.name == "last")
 
 
+def test_scores_with_views_stand_beside_the_plain_ones(make_run, page_of, tmp_path):
+    several = {"views": "shifts", "top1": 49.1, "top3": 70.2, "top5": 80.3, "loss": 1.0}
+    plain = make_run(tmp_path / "plain", "alphanet/alphanet_v4b", top1=40.0, epochs=1)
+    page = page_of(make_run(tmp_path / "run", epochs=1, with_views=several), plain)
+    row = page.row(1, "alphanet_v4")
+    assert row[1] == "47.7 49.1 with shifts"
+    assert row[2].endswith(" 70.2 with shifts") and row[3].endswith(" 80.3 with shifts")
+    assert "with" not in page.row(1, "alphanet_v4b")[1]
+    assert "47.7 % top-1, 49.1 with shifts" in text(page)
+    assert "Best top-1 47.7 % alphanet_v4 49.1 with shifts" in text(page)
+    assert "Top-k with shifts, the mean over 6 views of an image" in text(page)
+
+
 def test_mistakes_and_views_are_shown_as_images(make_run, page_of, tmp_path):
     run = make_run(tmp_path / "run", epochs=2)
     page = page_of(run)

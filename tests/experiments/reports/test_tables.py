@@ -18,12 +18,13 @@ def write(path, rows):
         writer.writerows(row | PLACE for row in rows)
 
 
-def choice(name, kind, top1, rule=""):
+def choice(name, kind, top1, rule="", **with_views):
     """Return a line of a comparison."""
     told = {"ensemble": name, "kind": kind, "rule": rule, "weights": "", "n": 500, "fitted_on": 0}
-    numbers = dict.fromkeys((column.key for column in ensembles.COLUMNS), 1.0)
+    columns = [one for one in ensembles.COLUMNS if one not in ensembles.WITH_VIEWS]
+    numbers = dict.fromkeys((column.key for column in columns), 1.0)
     timed = {"latency_ms": "", "images_per_second": ""}
-    return told | numbers | {"top1": top1, "macs": 1e6} | timed | PLACE
+    return told | numbers | {"top1": top1, "macs": 1e6} | with_views | timed | PLACE
 
 
 @pytest.fixture
@@ -55,6 +56,24 @@ def test_the_page_shows_a_comparison(make_run, page_of, comparison, tmp_path):
     assert page.row(2, "mean")[:2] == ["mean vote", "50.50"]
     assert "The members held no images out" in page.source
     assert page.source.count('class="n ours">50.50') == 1
+
+
+def test_a_comparison_with_views_shows_both(make_run, page_of, tmp_path):
+    lines = [
+        choice("net", "member", 48.0, top1_mirror=49.0),
+        choice("mean", "vote", 50.5, "mean", top1_mirror=50.25),
+    ]
+    write(tmp_path / "compare.csv", lines)
+    make_run(tmp_path / "runs", epochs=1)
+    page = page_of(tmp_path)
+    heads = [" ".join(cell.split()) for cell in page.tables[2][0]]
+    assert heads[:4] == ["Decided by", "top-1 %", "with mirror %", "top-3 %"]
+    assert page.row(2, "net")[:3] == ["net member", "48.00", "49.00"]
+    assert page.row(2, "mean")[:3] == ["mean vote", "50.50", "50.25"]
+    for best in ("50.50", "50.25"):  # each of its own column
+        assert page.source.count(f'class="n ours">{best}') == 1
+    assert "with mirror, the mean over 2 views of an image" in page.source
+    assert "shifts" not in page.source
 
 
 def test_a_damaged_comparison_is_refused_by_name(tmp_path):

@@ -132,3 +132,16 @@ def test_a_run_that_contradicts_itself_or_has_no_model_is_refused(run, network, 
     (other.path / names.RECIPE).write_text(recipes.dump(recipes.parse(row, "test")))
     with pytest.raises(ValueError, match="has no model of its own"):
         predict(other.path, [pictures["large.png"]])
+
+
+@pytest.mark.backend
+def test_probabilities_with_views_say_so(run, network, noise, pictures):
+    path, image = pictures["plain [1].png"], noise.validation.images[:1]
+    both = [predict_probs(network(), np.ascontiguousarray(x)) for x in (image, image[:, :, ::-1])]
+    expected = np.sort((both[0] + both[1])[0] / 2)[::-1]
+    (found,), (plain,) = predict(run.path, [path], views="mirror"), predict(run.path, [path])
+    assert (found.views, plain.views) == ("mirror", "none")
+    assert found.probs == pytest.approx(expected, rel=1e-4)
+    assert found.probs != pytest.approx(plain.probs, rel=1e-3)
+    with pytest.raises(ValueError, match="no views 'flip'; there are none, mirror, shifts"):
+        predict(path.parent / "no model is needed", [path], views="flip")

@@ -36,23 +36,50 @@ def test_extra_images_leave_room_for_others(per_batch):
         feed.Plan(images=100, batch_size=32, seed=3, extra=7, per_batch=per_batch)
 
 
+MIX = augment.Mix(mixup=0.4, cutmix=1.0, probability=0.8)
+
+
 @pytest.mark.backend
-@pytest.mark.parametrize("policy", [None, "C"])
-def test_the_feed_is_the_same_from_any_epoch_on(policy, stripes):
+@pytest.mark.parametrize(("policy", "mix"), [(None, None), ("C", None), (None, MIX), ("C", MIX)])
+def test_the_feed_is_the_same_from_any_epoch_on(policy, mix, stripes):
     from keras import ops
 
     split = stripes.train
     plan, policy = feed.Plan(len(split), 24, seed=3), policy and augment.get(policy)
-    whole = feed.batches(split, plan, policy, Labels(), epoch=0)
+    whole = feed.batches(split, plan, policy, Labels(mixed=bool(mix)), epoch=0, mix=mix)
     batches = [next(whole) for _ in range(6)]
-    later = feed.batches(split, plan, policy, Labels(), epoch=1)
+    later = feed.batches(split, plan, policy, Labels(mixed=bool(mix)), epoch=1, mix=mix)
     for images, labels in batches[3:]:
         expected, numbers = next(later)
         assert np.array_equal(labels, numbers)
         assert np.array_equal(ops.convert_to_numpy(images), ops.convert_to_numpy(expected))
     assert [len(labels) for _, labels in batches[:3]] == [24, 24, 16]
-    kind = "uint8" if policy is None else "float32"
+    kind = "uint8" if policy is mix is None else "float32"
     assert {str(ops.convert_to_numpy(images).dtype) for images, _ in batches} == {kind}
+
+
+@pytest.mark.backend
+def test_a_mixed_batch_is_made_of_what_its_images_and_their_partners_look_like(stripes):
+    """In any batch size: each image and its targets, by its number."""
+    from keras import ops
+
+    split, policy = stripes.train, augment.Policy(alternating_flip=True, width_shift=3, cutout=5)
+    numbers = np.arange(len(split))
+    alone = augment.batch(split.images, policy, seed=3, epoch=1, indices=numbers)
+    alone = ops.convert_to_numpy(alone)
+    draws = {"seed": 3, "epoch": 1, "n": 60, "shape": split.images.shape[1:]}
+    drawn = augment.draw_mix(MIX, indices=numbers, **draws)
+    partner = drawn["partner"]
+    assert (partner[60:] == numbers[60:]).all() and (partner[:60] != numbers[:60]).sum() > 40
+    expected = ops.convert_to_numpy(augment.apply_mix(alone, alone[partner], drawn))
+    labels = np.stack([split.labels, split.labels[partner], drawn["weight"]], axis=1)
+    for size, extra in ((16, 0), (24, 4)):
+        plan = feed.Plan(60, size, seed=3, extra=extra, per_batch=2 if extra else 0)
+        batches = feed.batches(split, plan, policy, Labels(mixed=True), epoch=1, mix=MIX)
+        for indices in plan.epoch(1):
+            images, targets = next(batches)
+            np.testing.assert_array_equal(ops.convert_to_numpy(images), expected[indices])
+            np.testing.assert_array_equal(targets, labels[indices].astype("float32"))
 
 
 def test_validation_images_come_in_their_own_order(stripes):

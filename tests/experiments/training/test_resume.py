@@ -17,7 +17,9 @@ from experiments.runs.folder import held
 
 # All that has a state: dropout is in the network itself.
 EVERYTHING = {
-    "augment": "C",
+    "augment": {"alternating_flip": True, "width_shift": 3, "rotation": 9.0, "cutout": 8},
+    "mix": {"mixup": 0.4, "cutmix": 1.0, "probability": 0.8},
+    "loss": {"label_smoothing": 0.2, "validation": "smoothed"},
     "epochs": 4,
     "schedule": {"name": "plateau", "patience": 1, "factor": 0.5, "min_delta": 1.0},
     "early_stop": {"patience": 2, "monitor": "val_loss", "min_delta": 0.001},
@@ -246,5 +248,53 @@ def test_a_schedule_is_a_line_in_a_table_and_is_resumed(
     row = parse(schedule={"name": "falling", "factor": 0.5})
     unbroken = train(row, tmp_path / "unbroken", stripes)
     assert unbroken.history["lr"] == pytest.approx([0.01, 0.005, 0.00125])
+    train(row, tmp_path / "broken", stripes, cut=3)
+    assert_same(train(row, tmp_path / "broken", stripes), unbroken)
+
+
+# What goes by the step --------------------------------------------------------------------------
+
+GROUPS = {"bias": {"decay": 0.0}, "norm": {"rate": 4.0}, "head": {"rate": 0.5}}
+SGD = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.85, "nesterov": True}
+BY_THE_STEP = {
+    "constant": {
+        "schedule": {"name": "constant", "warmup": 1.5},
+        "optimizer": SGD | {"clip": 1.0},
+    },
+    "milestones": {
+        "schedule": {"name": "milestones", "epochs": [1, 2], "factor": 0.5},
+        "optimizer": SGD | {"weight_decay": 0.01, "groups": GROUPS},
+        "average": {"name": "ema", "decay": 0.9},
+    },
+    "exponential": {
+        "schedule": {"name": "exponential", "factor": 0.5, "staircase": True},
+        "optimizer": {"name": "adamw", "weight_decay": 0.01, "groups": GROUPS},
+        "average": {"name": "lookahead", "every": 3},
+    },
+    "cosine": {
+        "schedule": {"name": "cosine", "warmup": 0.5},
+        "optimizer": {"name": "lion", "learning_rate": 0.001},
+        "average": {"name": "ema", "decay": 0.9, "every": 3},
+        "keep": "last",
+    },
+    "one_cycle": {
+        "schedule": {"name": "one_cycle", "start": 0.2, "end": 0.07},
+        "optimizer": {"name": "muon", "learning_rate": 0.1, "groups": GROUPS},
+        "average": {"name": "lookahead", "every": 3, "rising": True},
+        "keep": "last",
+    },
+    "plateau": {
+        "schedule": {"name": "plateau", "patience": 1, "factor": 0.5, "min_delta": 100.0},
+        "optimizer": SGD,
+        "average": {"name": "ema"},
+    },
+}
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("name", BY_THE_STEP)
+def test_what_goes_by_the_step_is_resumed(name, parse, train, assert_same, stripes, tmp_path):
+    row = parse(**BY_THE_STEP[name])
+    unbroken = train(row, tmp_path / "unbroken", stripes)
     train(row, tmp_path / "broken", stripes, cut=3)
     assert_same(train(row, tmp_path / "broken", stripes), unbroken)

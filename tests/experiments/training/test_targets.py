@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from experiments.recipes.fitting import Distill
-from experiments.training.targets import Labels, Teacher
+from experiments.recipes.fitting import Distill, Loss
+from experiments.training.targets import Labels, Teacher, paired
 
 LABELS = np.arange(6) % 4
 
@@ -87,6 +87,81 @@ def test_targets_are_the_labels_and_what_the_teacher_says_of_the_same_images(tea
     logits = keras.Model(model.input, model.get_layer("logits").output)
     assert np.array_equal(found[:, 0], LABELS)
     np.testing.assert_allclose(found[:, 1:], logits.predict(images, verbose=0), rtol=1e-5)
+
+
+# Smoothed labels and mixed images -------------------------------------------------------------
+
+PARTNERS = np.array([1, 1, 3, 0, 0, 2])
+SHARES = np.array([1, 0, 0.5, 0.25, 0.7, 0.9])
+
+
+def _soft(student: np.ndarray, smoothing: float, first, second, shares) -> float:
+    """The mean over images of lambda CE(label) + (1 - lambda) CE(partner), both smoothed."""
+    said = log_softmax(student.astype("float64"), axis=1)
+    losses = []
+    for row, a, b, share in zip(said, first, second, shares, strict=True):
+        hard = share * -row[a] + (1 - share) * -row[b]
+        losses.append((1 - smoothing) * hard + smoothing * -row.mean())
+    return float(np.mean(losses))
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(
+    ("smoothing", "validation"), [(0.0, "plain"), (0.2, "plain"), (0.2, "smoothed")]
+)
+def test_the_loss_of_mixed_images_is_that_of_both_labels(smoothing, validation, logits):
+    targets = Labels(Loss(label_smoothing=smoothing, validation=validation), mixed=True)
+    student = logits[1]
+    found = _value(targets, paired(LABELS, PARTNERS, SHARES), student)
+    expected = _soft(student, smoothing, LABELS, PARTNERS, SHARES)
+    assert found == pytest.approx(expected, rel=1e-5)  # sums of a few float32 numbers
+    whole = _soft(student, smoothing, LABELS, LABELS, np.ones(6))
+    assert _value(targets, targets.of(None, LABELS), student) == pytest.approx(whole, rel=1e-5)
+    for alone in (LABELS, LABELS[:, None].astype("float32")):  # validation
+        expected = whole if validation == "smoothed" else _hard(student)
+        assert _value(targets, alone, student) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.backend
+def test_smoothing_is_that_of_keras(logits):
+    import keras
+
+    targets = Labels(Loss(label_smoothing=0.3))
+    oracle = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.3)
+    expected = float(oracle(np.eye(4)[LABELS], logits[1]))
+    found = _value(targets, targets.of(None, LABELS), logits[1])
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("classes", [2, 4])
+def test_a_teacher_is_asked_about_mixed_images(classes, network):
+    """Of two classes its targets are five numbers, and are not taken for others."""
+    spec, labels = Distill(teacher="x", temperature=2.0, alpha=0.7), Labels(mixed=True)
+    teacher = Teacher(spec, network(classes), network(classes), labels)
+    images = np.random.default_rng(1).integers(0, 9, (6, 4, 4, 1)).astype("float32")
+    first, second = LABELS % classes, PARTNERS % classes
+    true = teacher.of(images, paired(first, second, SHARES))
+    assert true.shape == (6, 3 + classes)
+    student = np.random.default_rng(0).normal(0, 3, (6, classes)).astype("float32")
+    soft, ours = log_softmax(true[:, 3:] / 2, axis=1), log_softmax(student / 2, axis=1)
+    divergence = (np.exp(soft) * (soft - ours)).sum(axis=1).mean()
+    expected = 0.7 * 4 * divergence + 0.3 * _soft(student, 0, first, second, SHARES)
+    assert _value(teacher, true, student) == pytest.approx(expected, rel=1e-5)
+    heavier = np.where(SHARES >= 0.5, first, second)
+    for targets, given in ((teacher, true), (labels, paired(first, second, SHARES))):
+        metric = targets.metrics(classes)[0]
+        metric.update_state(given, student)
+        assert float(metric.result()) == pytest.approx(np.mean(student.argmax(axis=1) == heavier))
+
+
+@pytest.mark.backend
+def test_a_teacher_of_two_classes_is_not_taken_for_mixed_labels(network):
+    teacher = Teacher(Distill(teacher="x"), network(2), network(2))
+    said = np.array([[0, 9, 9], [1, 9, 0]], "float32")
+    metric = teacher.metrics(2)[0]
+    metric.update_state(said, np.array([[1, 0], [0, 1]], "float32"))
+    assert float(metric.result()) == 1
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def test_a_run_folder_holds_what_its_readers_expect(finished):
     assert metrics["n"] == finished.dataset["validation"] == 24
     assert len(history["epoch"]) == metrics["epochs"] == 3
     assert history["lr"] == pytest.approx(0.01)
+    assert list(history["images"]) == [64, 128, 192]
     profile = zoo.profile(zoo.load(finished.model_file))
     assert (metrics["parameters"], metrics["macs"]) == profile
     assert metrics["trainable"] == metrics["parameters"] > 0
