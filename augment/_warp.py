@@ -1,8 +1,8 @@
 """Applies drawn parameters to a batch on the device: one affine warp, then color.
 
 Semantics of Keras' deprecated ImageDataGenerator, which are SciPy's `ndimage.affine_transform`
-for the warp. The code is `keras.ops`; what differs by backend, for speed, is here: compilation
-(XLA on TensorFlow and JAX, eager on torch), the gather, and torch's `grid_sample`.
+for the warp. The code is `keras.ops`; how it is compiled differs by backend: XLA on TensorFlow and
+JAX, eager on torch.
 """
 
 import functools
@@ -12,18 +12,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from augment import _color, _finish
+from augment import _color, _finish, _sample
 from augment._geometry import cut_out, inside, matrices
 from augment.policy import Policy
 
 GEOMETRY = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
 WHOLE = {"tx", "ty", "flip_horizontal", "flip_vertical"}  # may take pixels as they are
+MOVES = GEOMETRY | {"channel_order"}
 COLOR = {"channel_shift_intensity", *_color.BY_NUMBER}
-CUTOUT = {"cutout_row", "cutout_column"}
-STEPS = set(_finish.STEPS)
-KNOWN = GEOMETRY | COLOR | CUTOUT | {"channel_order"}
+KNOWN = MOVES | COLOR | {"cutout_row", "cutout_column"}
 BY_CHANNEL = {"channel_order", *_finish.BY_CHANNEL}
-# These need all of a warped image before any of its pixels is done.
 OF_IMAGE = {"channel_shift_intensity", *_finish.OF_IMAGE}
 
 Layout = tuple[tuple[str, int], ...]  # names of the parameters in a packed array, and their widths
@@ -59,30 +57,31 @@ def exact(drawn: dict, how: Sampling) -> Sampling:
 
 def transform(images, drawn: dict, how: Sampling):
     """Transform a batch by drawn parameters in `keras.ops`, traceable on every backend."""
-    return color(warp(images, drawn, how), drawn, how.cutout)
+    return color(warp(images, drawn, how), drawn, how)
 
 
-def color(images, drawn: dict, cutout=None, compiled=lambda function: function, fold: bool = False):
-    """Change the colors of a warped batch, with functions that may be `compiled` one by one.
+def color(
+    images, drawn: dict, how: Sampling, compiled=lambda function: function, fold: bool = False
+):
+    """Change the colors of a warped batch, cut out, and take the generator's steps.
 
-    Cutout follows, and the generator's steps, where `drawn` has numbers for them.
+    Its functions may be `compiled` one by one.
     """
-    after = COLOR | CUTOUT | STEPS
-    numbers = {name: values for name, values in drawn.items() if name in after}
-    if not numbers:
+    drawn = {name: values for name, values in drawn.items() if name not in MOVES}
+    if not drawn:
         return images
     extremes = ()
-    if "channel_shift_intensity" in numbers:
+    if "channel_shift_intensity" in drawn:
         extremes = compiled(_color.extremes)(images, fold)
-    return compiled(_change)(images, numbers, extremes, cutout, fold)
+    return compiled(_change)(images, drawn, extremes, how.cutout, fold)
 
 
-def _change(images, numbers: dict, extremes: tuple, cutout, fold: bool):
+def _change(images, drawn: dict, extremes: tuple, cutout: tuple[int, float], fold: bool):
     if extremes:
-        images = _color.shift_channels(images, numbers["channel_shift_intensity"], *extremes)
+        images = _color.shift_channels(images, drawn["channel_shift_intensity"], *extremes)
     for name, change in _color.BY_NUMBER.items():
-        images = change(images, numbers[name]) if name in numbers else images
-    return _finish.finish(cut_out(images, numbers, cutout), numbers, fold)
+        images = change(images, drawn[name]) if name in drawn else images
+    return _finish.finish(cut_out(images, drawn, cutout), drawn, fold)
 
 
 def warp(images, drawn: dict, how: Sampling):
@@ -108,95 +107,13 @@ def warp(images, drawn: dict, how: Sampling):
     rows, columns = inside(rows, height, how.fill_mode), inside(columns, width, how.fill_mode)
     if how.order == 0:
         rows, columns = ops.floor(rows + 0.5), ops.floor(columns + 0.5)
-    if keras.backend.backend() == "torch":
-        warped = _grid_sample(images, order, rows, columns, how)
-    else:
-        warped = _gather_sample(images, order, rows, columns, how)
+    warped = _sample.sample(images, order, rows, columns, how.order)
     return warped if outside is None else ops.where(outside[..., None], how.cval, warped)
 
 
-def _gather_sample(images, order, rows, columns, how: Sampling):
-    """Sample by gathers from a flat table, which XLA fuses into one loop."""
-    height, width = images.shape[1:3]
-    first = ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None] * (height * width)
-    if how.order == 0:
-        return _reader(images, order, first + ops.cast(rows * width + columns, "int32"))(0)
-    # Corners stop at the last but one row and column, so that each has neighbors.
-    top = ops.floor(ops.minimum(rows, max(height - 2.0, 0.0)))
-    left = ops.floor(ops.minimum(columns, max(width - 2.0, 0.0)))
-    corner = first + ops.cast(top * width + left, "int32")  # exact: below 2**24 in an image
-    down, right = (width if height > 1 else 0), (1 if width > 1 else 0)
-    read = _reader(images, order, corner, down + right)
-    below, across = (rows - top)[..., None], (columns - left)[..., None]
-    upper_left, lower_left = read(0), read(down)
-    upper = upper_left + (read(right) - upper_left) * across
-    lower = lower_left + (read(down + right) - lower_left) * across
-    return upper + (lower - upper) * below
-
-
-def _reader(images, order, pixel, reach: int = 0):
-    """Return a function from an offset up to `reach` to the float channels (n, h, w, c) there.
-
-    `pixel` (n, h, w) numbers the pixels from which that is counted. Up to four uint8 channels
-    travel as one 32-bit word: a third of the gathers. The index is broadcast over the channels
-    before the gather, since XLA on CPU materializes a gather whose result is broadcast, but fuses
-    this one.
-    """
-    channels = images.shape[-1]
-    order = ops.arange(channels, dtype="int32") if order is None else order[:, None, None, :]
-    packed = keras.backend.standardize_dtype(images.dtype) == "uint8" and channels <= 4
-    if packed:
-        # The fourth channel may set the sign bit: multiply wraps, and the mask below undoes it.
-        places = np.array([1 << 8 * k for k in range(channels)], "uint32").view("int32")
-        table = ops.reshape(ops.sum(ops.cast(images, "int32") * places, axis=-1), (-1,))
-        index = ops.broadcast_to(pixel[..., None], (*ops.shape(images)[:3], channels))
-    else:
-        table = ops.reshape(ops.cast(images, "float32"), (-1,))
-        index = pixel[..., None] * channels + order
-    step = 1 if packed else channels
-    if table.shape[0] is not None:
-        # No index is cut off here, but the compiler learns their range: of the tests that XLA
-        # makes of each gather's index only the first remains, and offsets become addresses.
-        index = ops.clip(index, 0, table.shape[0] - 1 - reach * step)
-
-    def read(offset: int):
-        found = _gather(table, index + offset * step)
-        if not packed:
-            return found
-        return ops.cast(ops.bitwise_and(ops.right_shift(found, 8 * order), 255), "float32")
-
-    return read
-
-
-def _gather(table, index):
-    """Return table[index], without the tests of the index that `ops.take` makes."""
-    if keras.backend.backend() == "jax":
-        return table.at[index].get(mode="promise_in_bounds")
-    import tensorflow as tf
-
-    return tf.gather(table, index)
-
-
-def _grid_sample(images, order, rows, columns, how: Sampling):
-    import torch
-
-    height, width = images.shape[1:3]
-    images = ops.cast(images, "float32")
-    images = images if order is None else _color.order_channels(images, order)
-    # With align_corners, -1 and 1 are the middles of the first and the last pixel.
-    grid = torch.stack(
-        [columns * (2 / max(width - 1, 1)) - 1, rows * (2 / max(height - 1, 1)) - 1], dim=-1
-    )
-    mode = "bilinear" if how.order else "nearest"
-    warped = torch.nn.functional.grid_sample(
-        images.permute(0, 3, 1, 2), grid, mode, "border", align_corners=True
-    )
-    return warped.permute(0, 2, 3, 1).contiguous()
-
-
-# Warp and color are programs apart. In one, XLA on CPU either finds the extremes of the images on
-# one core (TensorFlow 2.21), or makes the warp part of that reduction, ten times slower (JAX
-# 0.10.2, which does so to the channel shift too: there each function is a program).
+# Where colors need all of a warped image, they are programs apart. In one, XLA on CPU either finds
+# the extremes of the images on one core (TensorFlow 2.21), or makes the warp part of that
+# reduction, ten times slower (JAX 0.10.2, which does so to the channel shift too).
 
 
 def run(images, packed, layout: Layout, how: Sampling):
@@ -206,8 +123,10 @@ def run(images, packed, layout: Layout, how: Sampling):
     """
     backend = keras.backend.backend()
     if backend == "jax":
-        images, drawn = _jitted(_warp_packed)(images, packed, layout, how), unpack(packed, layout)
-        return color(images, drawn, how.cutout, _jitted)
+        if not needs_image(layout):
+            return _jitted(_whole_packed)(images, packed, layout, how)
+        images = _jitted(_warp_packed)(images, packed, layout, how)
+        return color(images, unpack(packed, layout), how, _jitted)
     if backend == "tensorflow":
         kind = (tuple(images.shape), keras.backend.standardize_dtype(images.dtype))
         return _programs(kind, layout, how)(images, packed)
@@ -228,15 +147,28 @@ def unpack(packed, layout: Layout) -> dict:
     return drawn
 
 
+def needs_image(layout: Layout) -> bool:
+    """Tell whether some change needs all of a warped image before any of its pixels is done."""
+    return any(name in OF_IMAGE for name, _ in layout)
+
+
 def _warp_packed(images, packed, layout: Layout, how: Sampling):
     return warp(images, unpack(packed, layout), how)
+
+
+def _color_packed(images, packed, layout: Layout, how: Sampling):
+    return color(images, unpack(packed, layout), how, fold=True)
+
+
+def _whole_packed(images, packed, layout: Layout, how: Sampling):
+    return transform(images, unpack(packed, layout), how)
 
 
 @functools.cache
 def _jitted(function: typing.Callable) -> typing.Callable:
     import jax
 
-    static = {_warp_packed: ("layout", "how")}
+    static = dict.fromkeys((_warp_packed, _whole_packed), ("layout", "how"))
     static |= {_color.extremes: ("fold",), _change: ("cutout", "fold")}
     return jax.jit(function, static_argnames=static.get(function))
 
@@ -250,26 +182,19 @@ def _programs(kind: tuple, layout: Layout, how: Sampling) -> typing.Callable:
     numbers = tf.TensorSpec((shape[0], sum(width for _, width in layout)), "float32")
 
     def compiled(function, dtype):
-        program = tf.function(function, jit_compile=True, autograph=False)
+        @tf.function(jit_compile=True, autograph=False)
+        def program(images, packed):  # not a `partial`: that runs at half the speed
+            return function(images, packed, layout, how)
+
         return program.get_concrete_function(tf.TensorSpec(shape, dtype), numbers)
 
-    def warp_only(images, packed):
-        return _warp_packed(images, packed, layout, how)
-
-    def color_only(images, packed):
-        return color(images, unpack(packed, layout), how.cutout, fold=True)
-
-    if any(name in OF_IMAGE for name, _ in layout):
-        warped, colored = compiled(warp_only, dtype), compiled(color_only, "float32")
-    else:
-        warped = compiled(
-            lambda images, packed: color_only(warp_only(images, packed), packed), dtype
-        )
-        colored = None
+    if not needs_image(layout):
+        whole = compiled(_whole_packed, dtype)
+        return lambda *both: whole(*map(tf.convert_to_tensor, both))
+    warped, colored = compiled(_warp_packed, dtype), compiled(_color_packed, "float32")
 
     def call(images, packed):
         packed = tf.convert_to_tensor(packed)
-        images = warped(tf.convert_to_tensor(images), packed)
-        return images if colored is None else colored(images, packed)
+        return colored(warped(tf.convert_to_tensor(images), packed), packed)
 
     return call
