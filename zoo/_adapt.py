@@ -1,7 +1,5 @@
 """What networks take from the images that they are to learn, before they learn them."""
 
-import numpy as np
-
 SEEN = 5000  # images whose patches are looked at, spread evenly over all
 PORTION = 500  # of them at once
 EPSILON = 5e-4  # added to variances of normalized pixels before dividing by their root
@@ -16,6 +14,8 @@ def adapt(model, images):
     2404.00498, section 3.2). They are weights like any others afterwards. Networks without such a
     layer stay as they are.
     """
+    import numpy as np
+
     found = [layer for layer in model.layers if layer.name == "whiten"]
     for layer in found:
         kernel = layer.kernel
@@ -27,8 +27,9 @@ def adapt(model, images):
     return model
 
 
-def _moments(model, images, size: tuple[int, int]) -> np.ndarray:
+def _moments(model, images, size: tuple[int, int]):
     """Return the second moments (h * w * c, h * w * c) of patches as the network sees them."""
+    import numpy as np
     from keras import ops
 
     picked = np.linspace(0, len(images) - 1, min(SEEN, len(images))).astype(int)

@@ -88,7 +88,7 @@ def test_time_of_measuring_is_none_of_training(parse, train, stripes, tmp_path, 
         return {"loss": 1.0, "top1": 50.0}
 
     monkeypatch.setattr(callbacks, "time", Hours())
-    monkeypatch.setattr("experiments.training.train.measured", slow)
+    monkeypatch.setattr("experiments.training.fit.measured", slow)
     assert progress.measured is not slow
     run = train(parse(validate_every=1, epochs=1), tmp_path, stripes)
     assert run.history["seconds"][0] > 3 * 3600
