@@ -120,7 +120,6 @@ def _network(name: str, size: int, classes: int) -> Any:
 
     import zoo
 
-    keras.utils.set_random_seed(0)
     model = zoo.build(name, input_shape=(size, size, 3), classes=classes)
     return keras.Model(model.input, model.get_layer("logits").output, name=name)
 
