@@ -183,7 +183,8 @@ def _programs(kind: tuple, layout: Layout, how: Sampling) -> typing.Callable:
 
     def compiled(function, dtype):
         @tf.function(jit_compile=True, autograph=False)
-        def program(images, packed):  # not a `partial`: that runs at half the speed
+        def program(images, packed):
+            # Not a `partial`: TensorFlow writes the tensors of each of its calls out as text.
             return function(images, packed, layout, how)
 
         return program.get_concrete_function(tf.TensorSpec(shape, dtype), numbers)

@@ -45,6 +45,21 @@ def test_ragged_batches_compile_nothing(images, monkeypatch):
     assert sizes == ([12, 12, 12, 12] if _compile.is_compiled() else [12, 5, 5, 1])
 
 
+def test_calls_of_a_program_are_not_errors_at_first(images, monkeypatch):
+    """TensorFlow tries its flat signature, and would write out all tensors to say it does not fit.
+
+    That takes longer than the warp.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("TensorFlow's programs")
+    tensor = type(keras.ops.convert_to_tensor(images))
+    monkeypatch.setattr(tensor, "__repr__", lambda self: pytest.fail("a tensor was written out"))
+    for policy in ("C", augment.Policy(rotation=20), augment.Policy(channel_shift=9.0)):
+        augment.batch(images, policy, seed=0, epoch=0, indices=range(12))
+
+
 def epoch_of(iterator) -> dict:
     """One epoch of an iterator whose labels number the images."""
     found = {}
