@@ -63,6 +63,7 @@ RUN_FILES = (
     "environment.json",
     "dataset.json",
     "history.csv",
+    "progress.csv",
     "metrics.json",
     "model.keras",
     "predictions.npz",
