@@ -74,6 +74,7 @@ RUN_FILES = (
     "environment.json",
     "dataset.json",
     "history.csv",
+    "progress.csv",
     "metrics.json",
     "model.keras",
     "predictions.npz",

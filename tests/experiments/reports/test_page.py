@@ -12,7 +12,7 @@ from PIL import Image
 
 from experiments import recipes
 from experiments.reports import page, report, sections
-from experiments.runs import short_names
+from experiments.runs import Run, short_names
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 # The first row of each kind.
@@ -40,6 +40,21 @@ def test_the_page_of_every_kind_of_run(make_run, page_of, tmp_path, kind):
     found = page_of(folder)
     assert f'<h2 id="run0">{ROWS[kind].partition("/")[2]} <small>47.7 % top-1' in found.source
     assert ("curve_top1 of" in found.source) == recipes.KINDS[kind].has_history
+
+
+def test_accuracy_within_the_epochs_is_drawn_by_images_and_the_published_one_told(
+    make_run, page_of, tmp_path
+):
+    run = Run(make_run(tmp_path / "run", epochs=2))
+    assert "curve_images of" not in page_of(run.path).source
+    steps = enumerate((20.0, run.expect["top1"] - 1, run.expect["top1"] + 1), start=1)
+    line = {"epoch": 1, "seconds": 9.0, "val_loss": 1.0}
+    run.write_progress(
+        [line | {"step": step, "images": 64_000 * step, "val_top1": top1} for step, top1 in steps]
+    )
+    found = page_of(run.path).source
+    assert "curve_images of" in found and "training images seen" in found
+    assert f"{run.expect['top1']:g} %, reached after 192,000 images" in found
 
 
 def test_a_section_is_a_module_a_template_and_a_line(make_run, page_of, tmp_path, monkeypatch):
