@@ -28,7 +28,8 @@ PLAIN = {
     "average": {"name": "lookahead", "every": 3, "rising": True},
     "keep": "last",
 }
-# All else that has a state, or a part in a batch; it stops early.
+# All else that has a state, or a part in a batch; it stops early. SGD too: a bias before batch
+# normalization has rounding errors for a gradient, of which Adam makes whole steps.
 OTHER = {
     "jit": "auto",
     "batch_size": 15,
@@ -36,6 +37,7 @@ OTHER = {
     "augment": {"channel_shift": 30.0, "width_shift": 3},
     "mix": {"mixup": 0.4, "cutmix": 1.0, "probability": 0.8},
     "adversarial": {"folder": "somewhere", "per_batch": 3},
+    "optimizer": {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9},
     "schedule": {"name": "plateau", "patience": 1, "factor": 0.5, "min_delta": 100.0},
     "early_stop": {"patience": 2, "monitor": "val_top1", "min_delta": 100.0},
     "average": {"name": "ema", "decay": 0.9},
@@ -107,9 +109,8 @@ def test_a_run_that_was_cut_off_ends_like_an_unbroken_one(
     if how == "scans":
         request.getfixturevalue("scans")
     unbroken = looped("plain") if how != "scans" else run("plain", tmp_path / "unbroken")
-    for cut in (1, 3):
-        broken = run("plain", tmp_path / "broken", cut=cut)
-        assert broken.begun and not broken.finished
+    broken = run("plain", tmp_path / "broken", cut=2)
+    assert broken.begun and not broken.finished
     assert_same(run("plain", tmp_path / "broken"), unbroken)
 
 
@@ -132,28 +133,26 @@ def test_training_ends_after_exactly_so_many_steps(how, run, request, tmp_path, 
 
 
 @jax_alone
-@pytest.mark.parametrize("how", ["step by step", "scans"])
-def test_training_ends_with_the_block_in_which_its_hours_end(how, run, request, tmp_path):
-    if how == "scans":
-        request.getfixturevalue("scans")
+def test_training_ends_with_the_block_in_which_its_hours_end(run, scans, tmp_path):
     found = run("plain", tmp_path / "run", {"max_hours": 1e-9})
     assert found.metrics["ended_by"] == "max_hours"
-    assert list(found.history["images"]) == [30 if how == "scans" else 60]
+    assert list(found.history["images"]) == [30]
 
 
 @jax_alone
 def test_divergence_is_told_with_its_step(parse, stripes, listening, tmp_path, monkeypatch):
     from experiments.training.train import train
 
-    changes = {"optimizer": {"name": "sgd", "learning_rate": 1e30}, "average": None}
-    row, told = parse(**PLAIN | changes), set()
+    # The first update leaves no number of the second step finite, however it is rounded.
+    changes = {"optimizer": {"name": "sgd", "learning_rate": 3e38}, "average": None}
+    row, told = parse(**PLAIN | changes | {"schedule": {"name": "constant"}}), set()
     for why, scanned in (("a test", False), (None, False), (None, True)):
         monkeypatch.setattr(blocks, "hindrance", lambda *_, why=why: why)
         monkeypatch.setattr(blocks, "on_accelerator", lambda scanned=scanned: scanned)
         with pytest.raises(ValueError, match=r"the loss is (nan|inf) in step \d+: ") as caught:
             train(row, tmp_path / f"{why}{scanned}", stripes, listener=listening)
         told |= set(re.findall(r"step \d+", str(caught.value)))
-    assert len(told) == 1
+    assert told == {"step 2"}
     assert listening.said == [
         "trains by Keras' loop: a test",
         f"trains in blocks of {blocks.ONE_BY_ONE} steps, step by step on a CPU",
