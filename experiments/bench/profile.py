@@ -32,6 +32,8 @@ from experiments.training.fit import compiled
 from experiments.training.part import seen
 from experiments.training.targets import Labels
 
+# What differs between rows; all others are of the whole profile.
+COLUMNS = ("part", "layers", "ms", "percent", "gflop_s", "of_peak")
 _SETTLE = 3  # first steps of a run, which compile and find their threads
 _LARGEST = 4096  # matrix of which the peak is measured
 

@@ -56,6 +56,8 @@ COLUMNS = (
     Column("PyTorch", "compile", _torch, {"asked": "bfloat16", "compiled": True}),
 )
 PYTORCH = "PyTorch"
+# What a narrow terminal has room for; the rest stands in the file.
+SHOWN = ("case", "framework", "precision", "mode", "images_s", "of_best_torch", "gflop_s", "load")
 # Of `quick`: turns, and the most seconds of a turn and of all turns of a column.
 _QUICK = {"repeats": 2, "turn": 0.2, "limit": 2.0}
 
@@ -125,8 +127,7 @@ def _case(name: str, shape: dict, how: dict, listener: Listener) -> list[dict]:
             {
                 "case": name,
                 "framework": framework,
-                "asked": asked,
-                "precision": facts["precision"],
+                "precision": f"{asked}: {facts['precision']}" if asked == "auto" else asked,
                 "mode": mode,
                 "images_s": speed,
                 "of_best_torch": best / taken if best else "",

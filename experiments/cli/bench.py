@@ -2,7 +2,7 @@
 
 import itertools
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
@@ -125,10 +125,9 @@ def profile(
     from experiments.bench import profile as case
 
     rows = case.run(row, where, repeats=repeats, noise=noise, listener=Console(console))
-    said = {key: rows[0][key] for key in list(rows[0])[6:]}
+    said = {key: value for key, value in rows[0].items() if key not in case.COLUMNS}
     console.print(", ".join(f"{key} {_told(value)}" for key, value in said.items()), markup=False)
-    publish([[{key: row[key] for key in row if key not in said} for row in rows]], None, long=True)
-    write(rows, out)
+    publish([rows], out, case.COLUMNS)
 
 
 @app.command()
@@ -151,7 +150,7 @@ def train(
 
     chosen = [name.strip() for given in only or [] for name in given.split(",")]
     options = {"batch": batch, "repeats": repeats, "quick": quick, "augmented": augment}
-    publish(case.each(chosen, **options, listener=Console(console)), out, long=True)
+    publish(case.each(chosen, **options, listener=Console(console)), out, case.SHOWN)
 
 
 def _check(out: pathlib.Path | None, repeats: int) -> None:
@@ -161,20 +160,17 @@ def _check(out: pathlib.Path | None, repeats: int) -> None:
         _files.check_writable(out)
 
 
-def publish(parts: Iterable[list[dict]], out: pathlib.Path | None, *, long: bool = False) -> None:
+def publish(
+    parts: Iterable[list[dict]], out: pathlib.Path | None, columns: Sequence[str] = ()
+) -> None:
     """Print parts of the rows as they come, and write all rows to the CSV file `out` if given.
 
-    `long`: a line for each row, of which there are many with few values.
+    With `columns`, which are for many rows of few values, each row is a line of these.
     """
     rows = []
     for part in parts:
-        console.print(long_table(part) if long else rows_table(part))
+        console.print(long_table(part, columns) if columns else rows_table(part))
         rows += part
-    write(rows, out)
-
-
-def write(rows: list[dict], out: pathlib.Path | None) -> None:
-    """Write rows to the CSV file `out` if given, and say so."""
     if out is not None:
         load_backend(None)  # nothing has, where processes of their own were timed
         tables.write(rows, out)
@@ -195,13 +191,14 @@ def rows_table(rows: list[dict]) -> Table:
     return table
 
 
-def long_table(rows: list[dict]) -> Table:
-    """Return rows as a table with a line for each."""
+def long_table(rows: list[dict], columns: Sequence[str]) -> Table:
+    """Return columns of rows as a table with a line for each row; texts stand to the left."""
     table = Table(box=box.SIMPLE_HEAD)
-    for number, name in enumerate(rows[0]):
-        table.add_column(name, justify="right" if number else "left")
+    for name in columns:
+        text = isinstance(rows[0][name], str)
+        table.add_column(name, justify="left" if text and rows[0][name] else "right")
     for row in rows:
-        table.add_row(*map(_told, row.values()))
+        table.add_row(*(_told(row[name]) for name in columns))
     return table
 
 

@@ -36,7 +36,8 @@ def processes(monkeypatch) -> list:
         if options.get("backend") == "jax":
             yield models.Running({"missing": "jax is not installed"}, None)
             return
-        facts = {"precision": options["asked"], "macs": 10**9, "parameters": 7}
+        chosen = "bfloat16" if options["asked"] == "auto" else options["asked"]
+        facts = {"precision": chosen, "macs": 10**9, "parameters": 7}
         yield models.Running(facts, lambda step: None)
 
     monkeypatch.setattr(models, "process", process)
@@ -49,9 +50,9 @@ def processes(monkeypatch) -> list:
 
 def test_a_case_is_a_row_for_each_column(processes, ear):
     (rows,) = train.each(["wrn*"], batch=8, listener=ear)
-    assert [(row["framework"], row["asked"], row["mode"]) for row in rows] == [
+    assert [(row["framework"], row["precision"], row["mode"]) for row in rows] == [
         ("TensorFlow", "float32", "graph"),
-        ("TensorFlow", "auto", "graph"),
+        ("TensorFlow", "auto: bfloat16", "graph"),
         ("PyTorch", "float32", "eager"),
         ("PyTorch", "float32", "compile"),
         ("PyTorch", "bfloat16", "eager"),

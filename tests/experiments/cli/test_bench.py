@@ -66,7 +66,7 @@ def test_a_profile_is_a_line_for_each_part(page, tmp_path, monkeypatch):
     def run(row, place, **options) -> list[dict]:
         assert (row.epochs, place.cache_dir, options["noise"]) == (3, tmp_path, True)
         said = {"row": row.recipe, "precision": "float32"}
-        values = {"layers": 2, "ms": 1.25, "percent": 50.0, "gflop_s": "", "of_peak": ""}
+        values = dict(zip(profile.COLUMNS[1:], (2, 1.25, 50.0, "", ""), strict=True))
         return [{"part": part} | values | said for part in ("step", "Conv2D 3x3")]
 
     monkeypatch.setattr(profile, "run", run)
@@ -86,7 +86,7 @@ def test_training_is_told_what_was_asked_for(page, monkeypatch):
 
     def each(only, **options) -> list[list[dict]]:
         asked.append((only, options["batch"], options["quick"], options["augmented"]))
-        return [[{"case": "resnet18_32", "framework": "JAX", "images_s": 12.5}]]
+        return [[dict.fromkeys(train.SHOWN, "") | {"case": "resnet18_32", "images_s": 12.5}]]
 
     monkeypatch.setattr(train, "each", each)
     command = ["train", "--only", "resnet*, wrn_16_4", "--batch", "4", "--quick", "--augment"]
