@@ -90,7 +90,7 @@ def fit(
         heard = [*first, *saved, steps.Finite(), tell, callbacks.Keep(keep)]
         loop.fit(heard, initial_epoch=clock.epoch, epochs=epochs)
     if phase.last:
-        if row.keep == "best":
+        if row.keep == "best" and best.epoch:  # a budget may end training before the last size
             checkpoint.restore_best(trainer, best.epoch)
         else:
             averages.use(optimizer)
