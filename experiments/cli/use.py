@@ -145,7 +145,7 @@ def predict(
     ],
     model: Annotated[
         str | None,
-        typer.Option(help="a network whose weights come with the package, such as sprint_m"),
+        typer.Option(help="a network whose weights come with the package, such as sprint_s"),
     ] = None,
     top: Annotated[int, typer.Option(help="classes to print")] = 5,
     views: Views = "none",
@@ -155,7 +155,7 @@ def predict(
 
     Example: python -m experiments predict runs/alphanet/alphastack goldfish.jpg
 
-    Example: python -m experiments predict --model sprint_m goldfish.jpg
+    Example: python -m experiments predict --model sprint_s frog.jpg
     """
     import zoo
 
@@ -206,7 +206,7 @@ def ship(
 ) -> None:
     """Write a run's weights as they come with the package: float16, with a card.
 
-    Example: python -m experiments ship runs/records/tiny_cpu_1h --data-dir ~/data
+    Example: python -m experiments ship runs/records/cifar10_cpu --data-dir ~/data
     """
     from experiments.studies import ship as study
 

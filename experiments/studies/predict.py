@@ -59,7 +59,7 @@ def predict(
         raise ValueError(f"top={top}: give 1 or more")
     if not images:
         raise ValueError("no images given: name at least one image file")
-    opened = _shipped(asked) if hasattr(asked, "weights") else _saved(asked)
+    opened = _saved(asked) if isinstance(asked, str | pathlib.Path) else _shipped(asked)
     paths = [pathlib.Path(path) for path in images]
     pictures = datasets.open_pictures(paths)
 
