@@ -10,7 +10,8 @@ from experiments.recipes.averages import Ema, Lookahead
 from experiments.recipes.rates import Constant, Cosine, Exponential, Milestones, OneCycle
 
 SCORES = ("loss", "top1", "top3", "top5")
-MONITORS = (*SCORES, *(f"val_{score}" for score in SCORES))
+AVERAGED = ("val_loss_ema", "val_top1_ema")  # of the averaged weights, where a row has them
+MONITORS = (*SCORES, *(f"val_{score}" for score in SCORES), *AVERAGED)
 # Keras' names of what our history calls otherwise.
 KERAS_NAMES = {
     "accuracy": "top1",
@@ -68,6 +69,11 @@ class Patience(Part):
     min_delta: Annotated[float, pydantic.Field(ge=0)] = 0.0
     relative: bool = False
 
+    @property
+    def falls(self) -> bool:
+        """Tell whether less of the monitor is better."""
+        return "loss" in self.monitor
+
 
 class Stop(Patience):
     """Stop after `patience` epochs without a better `monitor`."""
@@ -85,7 +91,7 @@ class Plateau(Patience):
     def _least_gain_in_the_monitor_s_unit(cls, fields: Any) -> Any:
         if not isinstance(fields, dict) or fields.get("relative"):
             return fields
-        unit = "loss" if str(fields.get("monitor", "")).endswith("loss") else "accuracy"
+        unit = "loss" if "loss" in str(fields.get("monitor", "")) else "accuracy"
         return {"min_delta": LEAST_GAIN[unit]} | fields
 
 

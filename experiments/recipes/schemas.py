@@ -8,9 +8,11 @@ import augment
 import zoo
 from experiments.recipes._part import Part, Positive, Rate, Seed, Views, close_to
 from experiments.recipes.attack import Attack
+from experiments.recipes.averages import Ema
 from experiments.recipes.dropout import Dropout
 from experiments.recipes.expect import Expect
 from experiments.recipes.fitting import (
+    AVERAGED,
     Adversarial,
     Average,
     Constant,
@@ -164,6 +166,18 @@ class Train(Resized, _Fitted):
     def _a_warm_up_that_ends(self) -> Self:
         if (warmup := getattr(self.schedule, "warmup", 0)) > self.epochs:
             raise ValueError(f"schedule.warmup: {warmup:g} epochs, and there are {self.epochs}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _averages_to_monitor(self) -> Self:
+        if isinstance(self.average, Ema):
+            return self
+        for field in ("early_stop", "schedule"):
+            if (monitor := getattr(getattr(self, field), "monitor", None)) in AVERAGED:
+                raise ValueError(
+                    f"{field}.monitor: {monitor} is of averaged weights, and the row has none: add "
+                    f"average: {{name: ema}} or monitor {monitor.removesuffix('_ema')}"
+                )
         return self
 
     @pydantic.model_validator(mode="after")

@@ -202,7 +202,7 @@ class Waiting(Saved):
         return self.wait >= self.spec.patience
 
     def _gain(self, value: float) -> float:
-        return self.best - value if self.spec.monitor.endswith("loss") else value - self.best
+        return self.best - value if self.spec.falls else value - self.best
 
     def _least(self) -> float:
         return self.spec.min_delta * (abs(self.best) if self.spec.relative else 1)

@@ -21,8 +21,16 @@ PLATEAU = {"name": "plateau", "patience": 3, "factor": 0.5}
     ],
 )
 def test_keras_names_of_monitors_are_understood(given, column, resolve):
-    row = resolve({"a": None}, early_stop={"patience": 2, "monitor": given})
-    assert row.early_stop.monitor == column
+    stop, average = {"patience": 2, "monitor": given}, {"name": "ema"}
+    assert resolve({"a": None}, early_stop=stop, average=average).early_stop.monitor == column
+
+
+@pytest.mark.parametrize("average", [None, {"name": "lookahead"}])
+@pytest.mark.parametrize("field", ["early_stop", "schedule"])
+def test_averages_that_there_are_not_are_not_monitored(field, average, resolve):
+    waiting = {"early_stop": {"patience": 2}, "schedule": PLATEAU}[field]
+    with pytest.raises(ValueError, match=f"{field}.monitor: val_top1_ema is of averaged weights"):
+        resolve({"a": None}, average=average, **{field: waiting | {"monitor": "val_top1_ema"}})
 
 
 @pytest.mark.parametrize("name", ["val_acuracy", "val_val_loss", "lr", "", 5])

@@ -7,7 +7,7 @@ from keras import ops
 
 import zoo
 from experiments.recipes.averages import Ema, Lookahead
-from experiments.recipes.fitting import Optimizer
+from experiments.recipes.fitting import AVERAGED, Optimizer
 from experiments.training import averages, callbacks, optimizers
 
 RATE, STEPS = 0.1, 13
@@ -114,6 +114,13 @@ def test_moving_statistics_are_averaged_by_the_decay_of_an_epoch_s_steps():
     assert all(map(np.array_equal, raw, model.get_weights()))
     averages.use(optimizer)
     assert _value(norm.moving_mean) == pytest.approx(due, rel=1e-5)
+
+
+def test_averages_can_be_waited_for(parse, train, stripes, tmp_path):
+    stop = {"patience": 1, "monitor": "val_top1_ema", "min_delta": 100.0}  # no gain counts
+    row = parse(average={"name": "ema", "decay": 0.5}, early_stop=stop)
+    history = train(row, tmp_path / "run", stripes).history
+    assert set(AVERAGED) < set(history) and len(history["epoch"]) == 2 < row.epochs
 
 
 @pytest.mark.backend
