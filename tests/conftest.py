@@ -1,12 +1,34 @@
 """Fixtures shared by all test files."""
 
+import os
 import pathlib
+import shutil
+import tempfile
 import types
 
 import numpy as np
 import pytest
 
 SHARED = pathlib.Path(__file__).resolve().parent.parent.parent / "shared"
+COMPILED = "JAX_COMPILATION_CACHE_DIR"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all processes of one run of the tests compile a program of JAX once, not each again.
+
+    Half of the time of JAX's tests is XLA's, and many of them train the same small network.
+    """
+    if COMPILED in os.environ:  # the user's, or that of a worker's parent
+        return
+    config.compiled = os.environ[COMPILED] = tempfile.mkdtemp(prefix="smallzoo-tests-")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what the tests compiled."""
+    if folder := getattr(config, "compiled", None):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _existing(path: pathlib.Path) -> pathlib.Path:
