@@ -55,6 +55,7 @@ VARIANTS = {
         widths=(64, 192, 384, 384),
         parameters=5_217_256,
         macs=163_752_960,
+        weights=("tiny_imagenet",),
     ),
     "sprint_l": Spec(widths=(96, 256, 512, 512), convs=3, parameters=14_670_600, macs=403_836_928),
 }
