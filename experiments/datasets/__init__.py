@@ -25,7 +25,7 @@ from experiments.datasets import (
     tiny_imagenet,
 )
 from experiments.datasets._cache import Progress
-from experiments.datasets._dataset import Dataset, Origin, Split
+from experiments.datasets._dataset import Dataset, Enlarged, Origin, Split
 from experiments.datasets._pixels import (
     RESAMPLE,
     fit_picture,
@@ -39,6 +39,7 @@ from experiments.datasets._summary import Summary, summary
 
 __all__ = [
     "Dataset",
+    "Enlarged",
     "Facts",
     "Origin",
     "RESAMPLE",
@@ -117,8 +118,9 @@ def load(
 
     `data_dir` is the data set's folder, a folder that holds it, or its archive; cifar10, cifar100
     and mnist come through keras.datasets without one, digits is built in. `size` resizes every
-    image to size x size pixels with PIL's filter `resample`, whatever its proportions. Arrays lie
-    in `cache_dir`, else $SMALLZOO_CACHE, else ~/.cache/smallzoo; a changed folder is read again.
+    image to size x size pixels with PIL's filter `resample`, whatever its proportions; images that
+    are all stored at one smaller size are kept so, and enlarged when they are read. Arrays lie in
+    `cache_dir`, else $SMALLZOO_CACHE, else ~/.cache/smallzoo; a changed folder is read again.
     `progress` hears (what, done, total) of each step, in the end with done equal to total.
 
     Raises `ValueError`: an unknown name, nothing found (with how to get it), files that are

@@ -29,13 +29,32 @@ class Target(NamedTuple):
     size: int | None
     resample: str
 
+    def stored(self) -> "Target | None":
+        """Return the target of images that are resized no sooner than they are read.
+
+        None where that is no other one.
+        """
+        return self._replace(size=None) if self.size else None
+
+    def enlarges(self, shape: tuple[int, int, int]) -> bool:
+        """Whether images (h, w, c) become no smaller in height and width: nothing is lost."""
+        return self.size is not None and max(shape[:2]) <= self.size
+
+
+class Varying(ValueError):
+    """Images of more than one size, where all must have one."""
+
 
 class Report(NamedTuple):
-    """Of some images: (n, 2) stored width and height, how many of each kind, what went wrong."""
+    """Of some images: (n, 2) stored width and height, how many of each kind, what went wrong.
+
+    `varying` counts the problems that are another size than expected.
+    """
 
     sizes: np.ndarray
     kinds: collections.Counter[str]
     problems: list[str]
+    varying: int = 0
 
 
 def first(
@@ -57,11 +76,14 @@ def write(
     target: Target,
     first: tuple[str, tuple[int, int, int]],
     advance: Callable[[int, int], None],
+    *,
+    or_give_up: bool = False,
 ) -> Report:
     """Decode `images` into the new file `path`, a (n, h, w, c) uint8 `.npy`.
 
     `first` is the name of an image and the shape that all must have; `advance` hears how many
-    images of all are done. Raises `ValueError` naming the images that cannot be read or do not fit.
+    images of all are done. Raises `ValueError` naming the images that cannot be read or do not fit;
+    with `or_give_up`, `Varying` as soon as one of another shape is met.
     """
     _, expected = first
     array = np.lib.format.open_memmap(path, "w+", np.uint8, (len(images), *expected))
@@ -82,6 +104,8 @@ def write(
         problems += report.problems
         done += len(report.sizes)
         advance(done, len(images))
+        if or_give_up and report.varying:
+            raise Varying(report.problems[0])
     # On the disk before the folder gets its name: after a power cut it must not hold zeros.
     with open(path, "rb") as file:
         os.fsync(file.fileno())
@@ -117,6 +141,7 @@ def _block(start, items, target, first, path, position) -> tuple[int, Report]:
     name, expected = first
     block = np.zeros((len(items), *expected), np.uint8)
     sizes, kinds, problems = np.zeros((len(items), 2), np.int64), collections.Counter(), []
+    varying = 0
     for row, item in enumerate(items):
         try:
             pixels, sizes[row], kind = _decoded(item, target)
@@ -129,13 +154,14 @@ def _block(start, items, target, first, path, position) -> tuple[int, Report]:
                 f"{this} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {name} is "
                 f"{expected[1]}x{expected[0]}: give size (--size) to resize all to one size"
             )
+            varying += 1
             continue
         block[row] = pixels
         kinds[kind] += 1
     with open(path, "r+b") as file:
         file.seek(position)
         file.write(block)
-    return start, Report(sizes, kinds, problems)
+    return start, Report(sizes, kinds, problems, varying)
 
 
 def _name(item: Extent | np.ndarray, split: str, number: int) -> str:

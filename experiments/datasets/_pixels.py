@@ -73,6 +73,13 @@ def fit_picture(
     return np.asarray(picture).reshape(picture.height, picture.width, channels)
 
 
+def fit_pixels(pixels: np.ndarray, size: tuple[int, int], resample: str) -> np.ndarray:
+    """Return an image's (h, w, c) uint8 pixels, of 1 or 3 channels, resized as `fit_picture`."""
+    channels = pixels.shape[-1]
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    return fit_picture(picture, size, channels, resample)
+
+
 def check_filter(resample: str) -> None:
     """Raise `ValueError` for a name that is no filter of PIL's."""
     if resample not in list(RESAMPLE):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.datasets import _cache
-from experiments.datasets._dataset import Dataset, Origin
+from experiments.datasets._dataset import Dataset, Enlarged, Origin
 
 _TABLE_ROWS = 10
 
@@ -29,10 +29,12 @@ def summary(dataset: Dataset) -> Summary:
 def _facts(dataset: Dataset) -> list[tuple[str, str]]:
     height, width, channels = dataset.image_shape
     origin = dataset.origin or Origin("memory", None)
+    images = dataset.train.images
+    how = f", {images.told} when read" if isinstance(images, Enlarged) else ""
     facts = [
         ("data set", dataset.name),
         ("read from", origin.read),
-        ("images", f"{width}x{height}, {'RGB' if channels == 3 else 'grayscale'}, uint8"),
+        ("images", f"{width}x{height}, {'RGB' if channels == 3 else 'grayscale'}, uint8{how}"),
         ("classes", f"{len(dataset.class_names):,}"),
     ]
     for key, counts in _counts(dataset).items():
