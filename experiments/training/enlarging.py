@@ -1,8 +1,8 @@
 """Who enlarges images that are stored small: the accelerator where there is one, else Pillow.
 
 Both make the same pixels, bit for bit (`augment.enlarge`): which one did it decides nothing. To an
-accelerator the small images travel, or lie there. A CPU has nothing to gain: XLA takes longer than
-Pillow there, and eager torch ten times as long.
+accelerator the small images travel, or lie there. A CPU has nothing to gain: Pillow takes 0.5 to
+0.7 ms of it for an image from 64 to 224 pixels, XLA 0.7, eager torch several times as much.
 """
 
 import functools

@@ -102,6 +102,26 @@ def test_a_scan_is_the_same_up_to_rounding(name, looped, run, scans, tmp_path):
 
 
 @jax_alone
+def test_scans_enlarge_images_that_are_stored_small(
+    stripes, parse, train, scans, tmp_path, monkeypatch
+):
+    """Of training and of validation; with nothing drawn, programs differ in their images alone."""
+    halves = [Split(s.images[:, ::2, ::2], s.labels) for s in (stripes.train, stripes.validation)]
+    small = [Split(Enlarged(s.images, 28, "bicubic"), s.labels) for s in halves]
+    large = [Split(np.asarray(s.images), s.labels) for s in small]
+    row = parse(**PLAIN | {"augment": None, "epochs": 1, "average": None})
+    runs = []
+    for name, (one, other) in {"large": large, "small": small}.items():
+        monkeypatch.setattr(enlarging, "on_accelerator", lambda: True)
+        data = Dataset("stripes", one, other, tuple("abcd"), tuple("abcd"))
+        runs.append(train(row, tmp_path / name, data))
+    for ours, theirs in zip(*(zoo.load(run.model_file).get_weights() for run in runs), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)  # as above, of rounding
+    for key in ("loss", "val_loss", "val_top1"):
+        np.testing.assert_allclose(*(run.history[key] for run in runs), rtol=1e-4)
+
+
+@jax_alone
 @pytest.mark.parametrize("how", ["step by step", "scans"])
 def test_a_run_that_was_cut_off_ends_like_an_unbroken_one(
     how, looped, run, assert_same, request, tmp_path

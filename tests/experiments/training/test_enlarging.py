@@ -9,6 +9,7 @@ from keras import ops
 import augment
 from experiments import datasets, recipes
 from experiments.datasets import Dataset, Enlarged, Split
+from experiments.runs import Run
 from experiments.training import enlarging, feed, phases, views
 from experiments.training.predict import predict_probs
 from experiments.training.targets import Labels
@@ -116,25 +117,22 @@ def test_predictions_are_the_same(small, decoded, device, finished):
 OPTIONS = {"augment": "C", "share": {"holdout": 0.25}, "test_views": "mirror"}
 
 
-def test_a_run_is_that_on_decoded_images(
-    small, decoded, device, parse, train, assert_same, tmp_path
+@pytest.fixture(scope="module")
+def on_decoded(decoded, parse, train, tmp_path_factory) -> Run:
+    """An unbroken run on the decoded images."""
+    return train(parse(**OPTIONS), tmp_path_factory.mktemp("decoded") / "run", decoded)
+
+
+def test_a_run_that_was_cut_off_ends_like_an_unbroken_one_on_decoded_images(
+    small, device, on_decoded, parse, train, assert_same, tmp_path
 ):
     row = parse(**OPTIONS)
-    ours, theirs = (
-        train(row, tmp_path / name, data) for name, data in (("a", small), ("b", decoded))
-    )
-    assert_same(ours, theirs)
+    train(row, tmp_path / "run", small, cut=2)
+    run = train(row, tmp_path / "run", small)
+    assert_same(run, on_decoded)
     for name in ("wrong_images", "original", "augmented"):
-        np.testing.assert_array_equal(ours.samples[name], theirs.samples[name])
-
-
-def test_a_run_that_was_cut_off_ends_like_an_unbroken_one(
-    small, device, parse, train, assert_same, tmp_path
-):
-    row = parse(**OPTIONS)
-    train(row, tmp_path / "broken", small, cut=2)
-    unbroken = train(row, tmp_path / "unbroken", small)
-    assert_same(train(row, tmp_path / "broken", small), unbroken)
+        np.testing.assert_array_equal(run.samples[name], on_decoded.samples[name])
+    on_decoded.check_same(run.dataset, "the other")
 
 
 def test_sizes_of_images_end_at_enlarged_ones(small, decoded, parse):
