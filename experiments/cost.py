@@ -85,8 +85,10 @@ def known_size(row: Row, data: datasets.Dataset | None) -> Size | None:
     facts = datasets.facts(row.data.name)
     if facts is None or (facts.image_shape is None and row.data.size is None):
         return None
-    side, channels = row.data.size, facts.image_shape[2] if facts.image_shape else 3
-    return Size(facts.train, (side, side, channels) if side else facts.image_shape, facts.classes)
+    height, width, channels = facts.image_shape or (0, 0, 3)
+    if row.data.size:
+        height = width = row.data.size
+    return Size(facts.train, (height, width, row.data.channels or channels), facts.classes)
 
 
 def macs(model: Mapping, size: Size) -> float:

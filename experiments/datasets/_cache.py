@@ -25,10 +25,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from experiments import _files
-from experiments.datasets import _dataset, _decode
+from experiments.datasets import _boxes, _dataset, _decode
 from experiments.datasets._dataset import Dataset, Enlarged, Origin, Split
 from experiments.datasets._decode import Target
-from experiments.datasets._source import Part, Plan, Source
+from experiments.datasets._source import Plan, Source
 
 try:
     import fcntl
@@ -67,9 +67,7 @@ def fetch(
     fingerprint = source.tree.fingerprint()
 
     def place(of: Target) -> pathlib.Path:
-        # The filter decides nothing where nothing is resized.
-        resized = [of.size, of.resample] if of.size else None
-        key = repr([_VERSION, fingerprint, resized])
+        key = repr([_VERSION, fingerprint, *of.key, *source.variant])
         return parent / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
     with _files.explained(parent, _ELSEWHERE):
@@ -147,14 +145,16 @@ def _build(
     spool = part / "spool"
     plan = source.plan(source.tree.open(spool, advance("reading")))
     _check_classes(source, plan)
+    _check_boxes(name, source, plan, target)
     target, kinds = _decode_all(plan, target, part, advance)
+    usual = {"array", "grayscale" if target.channels == 1 else "RGB"}
     for temporary in (spool, part / _LOCK):
         temporary.unlink(missing_ok=True)
     content = {
         "name": name,
         "read": str(source.tree),
-        "converted": {kind: n for kind, n in kinds.items() if kind not in ("RGB", "array")},
-        "notes": [*plan.notes, *_missing(plan)],
+        "converted": {kind: n for kind, n in kinds.items() if kind not in usual},
+        "notes": [*target.told(), *plan.notes, *_missing(plan)],
         "class_names": list(plan.class_names),
         "class_ids": list(plan.class_ids),
         "digest": {key: _dataset.digest(_open_split(part, key, keep=True)) for key in _SPLITS},
@@ -171,11 +171,11 @@ def _decode_all(
     They stay as they are stored where all have one size that is to become no smaller.
     """
     if stored := target.stored():
-        first = _decode.first(plan.train.images, stored)
+        first = _decode.first(plan.train, stored.of("train"))
         if target.enlarges(first[1]):
             with contextlib.suppress(_decode.Varying):
                 return stored, _write(plan, stored, first, part, advance, or_give_up=True)
-    first = _decode.first(plan.train.images, target)
+    first = _decode.first(plan.train, target.of("train"))
     return target, _write(plan, target, first, part, advance)
 
 
@@ -192,9 +192,13 @@ def _write(
     kinds: collections.Counter[str] = collections.Counter()
     for key, split in splits.items():
         file, told = part / f"{key}_images.npy", advance(f"decoding {key}")
-        report = _decode.write(split.images, file, target, first, told, **options)
+        report = _decode.write(split, file, target.of(key), first, told, **options)
         kinds += report.kinds
-        _write_rest(part, key, split, report.sizes, first[1])
+        np.save(part / f"{key}_labels.npy", np.asarray(split.labels, np.int64))
+        if split.boxes is not None:
+            how = {"crop": target.crops(key), "pad": target.background is not None}
+            boxes = _boxes.follow(split.boxes, report.sizes, first[1], **how)
+            np.save(part / f"{key}_boxes.npy", boxes)
     return kinds
 
 
@@ -210,6 +214,16 @@ def _check_classes(source: Source, plan: Plan) -> None:
         )
 
 
+def _check_boxes(name: str, source: Source, plan: Plan, target: Target) -> None:
+    """Raise `ValueError` where images are to be cropped to boxes that there are not."""
+    for key in _SPLITS:
+        if target.crops(key) and getattr(plan, key).boxes is None:
+            raise ValueError(
+                f"crop (--crop) {target.crop!r}: the {key} images of {name} in {source.tree} have "
+                f"no boxes; leave it out"
+            )
+
+
 def _missing(plan: Plan) -> Iterator[str]:
     """Say which classes have no images, as a part of a public data set may leave some."""
     for key, part in (("training", plan.train), ("validation", plan.validation)):
@@ -218,23 +232,6 @@ def _missing(plan: Plan) -> Iterator[str]:
             more = ", ..." if len(absent) > 5 else ""
             named = ", ".join(plan.class_names[label] for label in absent[:5])
             yield f"no {key} images of {len(absent)} classes: {named}{more}"
-
-
-def _write_rest(
-    part: pathlib.Path, key: str, split: Part, stored: np.ndarray, shape: tuple[int, int, int]
-) -> None:
-    """Write labels and boxes; `stored` (n, 2) is the width and height the boxes were made for."""
-    np.save(part / f"{key}_labels.npy", np.asarray(split.labels, np.int64))
-    if split.boxes is not None:
-        np.save(part / f"{key}_boxes.npy", _scaled(split.boxes, stored, shape))
-
-
-def _scaled(boxes: np.ndarray, sizes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return boxes made for images of `sizes`, (w, h) or (n, 2), for such of `shape`, (h, w, c)."""
-    # A box holds its last pixel, so it ends one further: scale that edge, then step back.
-    scale = np.array([shape[1], shape[0]]) / sizes
-    first, last = boxes[:, :2] * scale, (boxes[:, 2:] + 1) * scale - 1
-    return np.hstack([first, last]).astype(np.float32)
 
 
 def _enlarged(dataset: Dataset, target: Target) -> Dataset:
@@ -248,7 +245,7 @@ def _enlarged(dataset: Dataset, target: Target) -> Dataset:
         images = Enlarged(split.images, target.size, target.resample)
         boxes = split.boxes
         if boxes is not None:
-            boxes = _scaled(boxes, np.array([shape[1], shape[0]]), images.shape[1:])
+            boxes = _boxes.scaled(boxes, np.array([shape[1], shape[0]]), images.shape[1:])
         splits[key] = Split(images, split.labels, boxes)
         digests[key] = _dataset.digest(splits[key], dataset.digest[key])
     return dataclasses.replace(dataset, **splits, digest=digests)

@@ -141,8 +141,8 @@ class Origin:
     """Where a data set came from.
 
     `read` says what was read, `cache` is the folder of its arrays (None: kept in memory),
-    `converted` counts the images that were not stored as RGB by their kind (`grayscale`), and
-    `notes` name what lay beside the images and was left out.
+    `converted` counts by their kind (`grayscale`) the images that were not stored as they now are,
+    RGB or gray, and `notes` say what else was made of them and name what was left out.
     """
 
     read: str
