@@ -64,7 +64,7 @@ def of_stack(row: Stack, rows: Mapping[str, Row], size: Size) -> Work:
         return Work(_images(members[0].share, size), epochs * (row.folds - 1), each)
     held_out = max((one.share.holdout for one in members), default=0)
     images = size.train * (held_out if row.fit_on == "held_out" else 1)
-    return Work(round(images), row.views * _FORWARD, each)
+    return Work(round(images), row.seen_views * _FORWARD, each)
 
 
 def of_vote(row: Vote, rows: Mapping[str, Row], size: Size) -> Work:

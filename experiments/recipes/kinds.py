@@ -8,7 +8,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from experiments.recipes.schemas import Experts, Row, Stack, Train, Vote
+from experiments.recipes.ensembles import Experts, Stack, Vote
+from experiments.recipes.schemas import Row, Train
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -128,6 +128,8 @@ def test_a_network_s_row_refuses(changes, told):
         ("alphanet/alphastack", {"members": []}, "members"),
         ("alphanet/alphastack", {"head": [0]}, "head.0"),
         ("alphanet/alphastack", {"folds": 1}, "folds"),
+        ("alphanet/alphastack", {"views": "new"}, "views.*'fresh'"),
+        ("alphanet/alphastack", {"augment": None}, "views: fresh draws an augmented view"),
         ("alphanet/alphastack", {"share": {"holdout": 0.1}}, "share: Extra"),
         ("laptop/mode", {"test_views": "mirror"}, "test_views: Extra"),
         (
