@@ -53,6 +53,7 @@ __all__ = [
 _PAPER = ("title", "base", "rows")
 # Fields of a row that change nothing of what is trained, and of the paper's that is repeated.
 _ASIDE = {"title", "note", "expect", "seed", "jit", "test_views"}
+_ASIDE |= {"progress_every", "validate_every"}
 
 
 def papers() -> list[str]:

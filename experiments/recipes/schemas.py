@@ -104,8 +104,10 @@ class Train(Resized, Fitted):
     repeated bit for bit, and the schedule of its rate, which knows of `max_steps`, does not know
     of them.
 
-    With `validate_every`, the validation images are predicted every so many batches within the
-    epochs as well: progress.csv keeps their accuracy. Nothing else changes by it.
+    With `progress_every`, progress.csv has a line every so many batches, with their accuracy in
+    training; with `validate_every`, the validation images are predicted every so many batches
+    within the epochs as well, a multiple of the other where both are given. Nothing else changes
+    by them.
     """
 
     kind: Literal["train"] = "train"
@@ -114,6 +116,7 @@ class Train(Resized, Fitted):
     freeze: Literal["body", "none"] = "none"
     max_steps: Positive | None = None
     max_hours: Rate | None = None
+    progress_every: Positive | None = None
     validate_every: Positive | None = None
     early_stop: Stop | None = None
     schedule: Schedule = Constant()
@@ -149,6 +152,16 @@ class Train(Resized, Fitted):
     def _a_warm_up_that_ends(self) -> Self:
         if (warmup := getattr(self.schedule, "warmup", 0)) > self.epochs:
             raise ValueError(f"schedule.warmup: {warmup:g} epochs, and there are {self.epochs}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _lines_of_equally_many_batches(self) -> Self:
+        every, validate = self.progress_every, self.validate_every
+        if every and validate and validate % every:
+            raise ValueError(
+                f"validate_every: {validate} is no multiple of progress_every: {every}, and lines "
+                "come after equally many batches: give one, or leave progress_every out"
+            )
         return self
 
     @pydantic.model_validator(mode="after")

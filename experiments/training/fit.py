@@ -34,10 +34,11 @@ from experiments.training.targets import Labels, Teacher
 
 
 class Fitted(NamedTuple):
-    """The history of a run so far, and what ended it."""
+    """The history of a run so far, what ended it, and the lines within its epochs."""
 
     history: list[dict]
     ended_by: str
+    progress: list[dict] = []
 
 
 def fit(
@@ -67,7 +68,7 @@ def fit(
         normalizations(model)
 
     beside = _beside(row, model, made, phase, plan, schedule=schedule, listener=listener, wall=wall)
-    clock, best, budget, saved = beside
+    clock, best, budget, progress, saved = beside
     checkpoint = Checkpoint(made.state)
     checkpoint.restore(trainer, saved)
 
@@ -98,15 +99,17 @@ def fit(
             again = itertools.islice(drawing.batches(clock.epoch - 1), row.refresh)
             refresh(trainer, again, row.seed)
     whole = clock.steps == row.epochs * plan.steps
-    return Fitted(clock.history, "epochs" if whole else budget.ended or "early_stop")
+    ended_by = "epochs" if whole else budget.ended or "early_stop"
+    return Fitted(clock.history, ended_by, progress.lines if progress else [])
 
 
 class _Beside(NamedTuple):
-    """What happens beside the steps and is saved with them; the first three by name."""
+    """What happens beside the steps and is saved with them; the first four by name."""
 
     clock: callbacks.Clock
     best: callbacks.Best
     budget: Budget
+    progress: Progress | None
     saved: list[callbacks.Saved]
 
 
@@ -128,11 +131,13 @@ def _beside(
     stop = [callbacks.Stopping(row.early_stop, clock, phase.last)] if row.early_stop else []
     seed = callbacks.TorchSeed(row.seed, clock)
     saved = [clock, best, *rates, *dropout, *stop, seed, budget, wall]
-    if row.validate_every:
+    progress = None
+    if row.validate_every or row.progress_every:
         measure = functools.partial(measured, model, phase.data.validation)
         parts = (plan.steps, measure, made.write_progress, clock, budget, listener)
-        saved.append(Progress(row.validate_every, *parts))
-    return _Beside(clock, best, budget, saved)
+        progress = Progress(row, *parts)
+        saved.append(progress)
+    return _Beside(clock, best, budget, progress, saved)
 
 
 def _plan(row: Train, phase: Phase, extra: Sequence | None) -> feed.Plan:

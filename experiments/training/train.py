@@ -13,7 +13,7 @@ from experiments.datasets import Dataset, Split
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Train
-from experiments.runs import Run, making, metrics
+from experiments.runs import Run, history, making, metrics
 from experiments.training import adversarial, callbacks, optimizers, phases, precision
 from experiments.training.fit import fit
 from experiments.training.predict import augmented_views, predict_probs
@@ -100,6 +100,7 @@ def train(
             with_views=scored(model, part.validation, row.test_views, probs),
             ended_by=fitted.ended_by,
             wall_seconds=wall.seconds,
+            **history.reached_in_training(fitted.progress),
         )
         return made.finish(told)
 
