@@ -19,16 +19,18 @@ from experiments.recipes import _merge
 from experiments.recipes._merge import parse_set
 from experiments.recipes._part import Part, close_to
 from experiments.recipes.attack import Attack
-from experiments.recipes.ensembles import Experts, Stack, Vote
+from experiments.recipes.ensembles import Experts, Joint, Stack, Vote
 from experiments.recipes.images import Images, Share
 from experiments.recipes.kinds import KINDS, needed
-from experiments.recipes.schemas import Row, Train
+from experiments.recipes.schemas import Learned, Row, Train
 
 __all__ = [
     "KINDS",
     "Attack",
     "Experts",
     "Images",
+    "Joint",
+    "Learned",
     "Row",
     "Share",
     "Stack",

@@ -1,14 +1,14 @@
-"""What rows say that put finished runs together: stacks, votes and class experts."""
+"""What rows of several networks say: stacks, votes, class experts, and joint training."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import pydantic
 
-from experiments.recipes._part import Positive, Seed, close_to
+from experiments.recipes._part import Positive, Rate, Seed, close_to
 from experiments.recipes.attack import Attack
 from experiments.recipes.fitting import Optimizer
 from experiments.recipes.images import Share
-from experiments.recipes.schemas import Fitted, Row
+from experiments.recipes.schemas import Fitted, Learned, Network, Row, Train
 from stacking.vote import RULES
 
 Members = Annotated[list[str], pydantic.Field(min_length=1)]
@@ -131,3 +131,32 @@ class Experts(Row):
         if self.attack.split != "train":
             raise ValueError("experts learn adversarial images: attack.split must be train")
         return self
+
+
+class Joint(Learned, _Together):
+    """Networks, `members` by name, that are trained together and answer by their weighted mean.
+
+    `weights: correctness` is paper P1's scheme, which collapsed onto a few members, and a warning:
+    `experiments.ensembles.correctness` says how they follow, at the rate `growth`, what members
+    get right of the training batches. With `equal` they stay equal. A member's first weights are
+    drawn by the seed `seed` plus its place.
+    """
+
+    # Of rows of one network alone.
+    refresh: ClassVar[int] = 0
+    last_size: ClassVar[None] = None
+
+    kind: Literal["joint"]
+    members: Annotated[dict[str, Network], pydantic.Field(min_length=2)]
+    weights: Literal["correctness", "equal"] = "correctness"
+    growth: Rate = 0.1
+
+    @property
+    def alone(self) -> dict[str, Train]:
+        """Rows of the members, each by itself."""
+        own = {"data": self.data, "share": self.share, "epochs": self.epochs}
+        own |= {"batch_size": self.batch_size, "max_steps": self.max_steps}
+        return {
+            name: Train(recipe=f"{self.recipe}_{name}", model=model, seed=self.seed + place, **own)
+            for place, (name, model) in enumerate(self.members.items())
+        }

@@ -91,11 +91,25 @@ class Fitted(Row):
     test_views: Views = "none"
 
 
-class Train(Resized, Fitted):
-    """One network trained on one data set. `model` is a name of the zoo and its overrides.
+def known_network(model: dict[str, Any]) -> dict[str, Any]:
+    """Return what says a network of the zoo; ValueError for what cannot be built."""
+    if not isinstance(model.get("name"), str):
+        raise ValueError("needs a name, for example {name: alphanet_v4}")
+    if given := [field for field in _GIVEN if field in model]:
+        raise ValueError(
+            f"{', '.join(given)} cannot be set: images and classes are those of the data set "
+            "(data.size resizes), and every network ends in probabilities"
+        )
+    # Weights may be a file, or need a package, of the machine that the row is run on.
+    zoo.check(**{key: value for key, value in model.items() if key != "weights"})
+    return model
 
-    `freeze: body` trains the classifier alone, on the features of pretrained weights. What is said
-    of sizes, `Resized` explains, and `precision` is explained in `experiments.training.precision`.
+
+Network = Annotated[dict[str, Any], pydantic.AfterValidator(known_network)]
+
+
+class Learned(Fitted):
+    """A row that trains what is in its model; `precision`: see `experiments.training.precision`.
 
     Training ends after `epochs`, or within one of them: after exactly `max_steps` batches, or with
     the first batch after `max_hours` of training and validation, whichever comes first; counted
@@ -110,10 +124,7 @@ class Train(Resized, Fitted):
     by them.
     """
 
-    kind: Literal["train"] = "train"
     share: Share = Share()
-    model: dict[str, Any]
-    freeze: Literal["body", "none"] = "none"
     max_steps: Positive | None = None
     max_hours: Rate | None = None
     progress_every: Positive | None = None
@@ -124,29 +135,8 @@ class Train(Resized, Fitted):
     loss: Loss = Loss()
     mix: Mix | None = None
     dropout: Dropout | None = None
-    distill: Distill | None = None
-    adversarial: Adversarial | None = None
     precision: Literal["auto", "float32", "bfloat16", "mixed_bfloat16"] = "auto"
     jit: bool | Literal["auto"] = "auto"
-
-    @property
-    def model_name(self) -> str:
-        """Return the network's name."""
-        return self.model["name"]
-
-    @pydantic.field_validator("model")
-    @classmethod
-    def _known_model(cls, model: dict) -> dict:
-        if not isinstance(model.get("name"), str):
-            raise ValueError("needs a name, for example {name: alphanet_v4}")
-        if given := [field for field in _GIVEN if field in model]:
-            raise ValueError(
-                f"{', '.join(given)} cannot be set: images and classes are those of the data set "
-                "(data.size resizes), and every network ends in probabilities"
-            )
-        # Weights may be a file, or need a package, of the machine that the row is run on.
-        zoo.check(**{key: value for key, value in model.items() if key != "weights"})
-        return model
 
     @pydantic.model_validator(mode="after")
     def _a_warm_up_that_ends(self) -> Self:
@@ -184,6 +174,25 @@ class Train(Resized, Fitted):
                 "another: leave one of them out"
             )
         return self
+
+
+class Train(Resized, Learned):
+    """One network trained on one data set. `model` is a name of the zoo and its overrides.
+
+    `freeze: body` trains the classifier alone, on the features of pretrained weights. What is said
+    of sizes, `Resized` explains.
+    """
+
+    kind: Literal["train"] = "train"
+    model: Network
+    freeze: Literal["body", "none"] = "none"
+    distill: Distill | None = None
+    adversarial: Adversarial | None = None
+
+    @property
+    def model_name(self) -> str:
+        """Return the network's name."""
+        return self.model["name"]
 
     @pydantic.model_validator(mode="after")
     def _frozen_features_that_were_learned(self) -> Self:

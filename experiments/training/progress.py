@@ -7,7 +7,7 @@ import keras
 
 from experiments.datasets import Split
 from experiments.listener import Listener
-from experiments.recipes import Train
+from experiments.recipes import Learned
 from experiments.runs import history, scores
 from experiments.training.budget import Budget
 from experiments.training.callbacks import Clock, Line, Saved
@@ -36,7 +36,7 @@ class Progress(Saved):
 
     def __init__(
         self,
-        row: Train,
+        row: Learned,
         steps: int,
         measure: Callable[[], dict[str, float]],
         write: Callable[[list[Line]], None],
