@@ -56,6 +56,41 @@ def test_gray_images_stay_gray(tmp_path, load, decoded_at_once):
     np.testing.assert_array_equal(lazy.train.batch(range(30)), whole.train.images)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channels": 1},
+        {"channels": 3},
+        {"background": "white"},
+        {"crop": "boxes"},
+        {"crop": "train_boxes"},
+        {"crop": "boxes", "channels": 1, "background": "white"},
+    ],
+    ids=str,
+)
+def test_with_all_else_that_images_can_become(tiny, load, decoded_at_once, changes):
+    """Resizing comes last: what is before it is kept small where it has one size, else it is not.
+
+    Boxes of the small set differ in size.
+    """
+    whole = decoded_at_once(load, "tiny_imagenet", tiny, size=20, **changes)
+    lazy = load("tiny_imagenet", tiny, size=20, **changes, cache_dir=tiny.parent / "lazy")
+    assert isinstance(lazy.train.images, datasets.Enlarged) == ("crop" not in changes)
+    for key in ("train", "validation"):
+        ours, theirs = getattr(lazy, key), getattr(whole, key)
+        np.testing.assert_array_equal(np.asarray(ours.images), theirs.images)
+        if ours.boxes is not None:
+            np.testing.assert_array_equal(ours.boxes, theirs.boxes)
+
+
+def test_padded_and_stretched_images_have_caches_of_their_own(tree, tmp_path, load, cache):
+    root = tree(tmp_path / "set", size=(7, 5))
+    for background, shape in ((None, (5, 7, 3)), ("white", (7, 7, 3))):
+        images = load("folder", root, size=12, background=background).train.images
+        assert images.stored.shape[1:] == shape
+    assert len(list(cache.iterdir())) == 2
+
+
 def test_all_sizes_share_one_small_cache(tiny, load, cache):
     for options in ({"size": 40}, {}, {"size": 16}, {"size": 16, "resample": "box"}, {"size": 8}):
         dataset = load("tiny_imagenet", tiny, **options)
