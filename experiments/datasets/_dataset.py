@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
+import os
 import pathlib
+from concurrent import futures
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from experiments.datasets import _pixels
 
 # Images are read in portions of this size for their digest.
 _DIGEST_BYTES = 2**23
+# So many images to enlarge are worth starting a thread.
+_IMAGES_OF_A_THREAD = 16
 
 
 class Rows:
@@ -50,13 +54,27 @@ class Enlarged:
         return len(self.stored)
 
     def __getitem__(self, key) -> np.ndarray:
-        pixels, edges = self.stored[key], (self.size, self.size)
+        pixels = self.stored[key]
         if pixels.ndim < self.ndim:
-            return _pixels.fit_pixels(pixels, edges, self.resample)
+            return self._enlarged(pixels)
         found = np.empty((len(pixels), *self.shape[1:]), self.dtype)
-        for row, image in enumerate(pixels):
-            found[row] = _pixels.fit_pixels(image, edges, self.resample)
+
+        def fill(rows: range) -> None:
+            for row in rows:
+                found[row] = self._enlarged(pixels[row])
+
+        # Pillow lets go of Python's lock while it computes.
+        count = max(1, min(os.cpu_count() or 1, len(pixels) // _IMAGES_OF_A_THREAD))
+        shares = [range(start, len(pixels), count) for start in range(count)]
+        if count == 1:
+            fill(shares[0])
+        else:
+            with futures.ThreadPoolExecutor(count) as threads:
+                list(threads.map(fill, shares))
         return found
+
+    def _enlarged(self, pixels: np.ndarray) -> np.ndarray:
+        return _pixels.fit_pixels(pixels, (self.size, self.size), self.resample)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)

@@ -112,6 +112,13 @@ def test_it_is_indexed_like_an_array(tiny, load, key):
     assert images.ndim == whole.ndim
 
 
+def test_threads_share_many_of_them(monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 6, 6, 3), np.uint8)
+    images = datasets.Enlarged(pixels, 12, "bicubic")
+    monkeypatch.setattr(_dataset.os, "cpu_count", lambda: 3)
+    np.testing.assert_array_equal(images[:], np.stack([images[row] for row in range(50)]))
+
+
 def test_a_part_of_them_stays_small(tiny, load):
     dataset = load("tiny_imagenet", tiny, size=12)
     whole, rest = np.asarray(dataset.train.images), np.array([5, 1, 2, 9])
