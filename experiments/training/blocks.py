@@ -17,12 +17,14 @@ import keras
 import numpy as np
 
 from experiments.datasets import Split
-from experiments.training import feed
+from experiments.training import enlarging, feed
 from experiments.training._rows import Code, Drawing, Rows, seen
+from experiments.training.enlarging import on_accelerator
 from experiments.training.predict import BATCH
 from experiments.training.targets import Labels, Teacher
 
 SHORTEST, USUAL, LONGEST = 50, 100, 200  # steps that are one program
+TOLD = ("loss", "top1")  # what callbacks hear of a step
 ONE_BY_ONE = 8  # steps of a block on a CPU, where a step may take seconds: they are told at once
 
 
@@ -33,7 +35,7 @@ def hindrance(trainer: keras.Model, targets: Labels, splits: Sequence[Split]) ->
     """
     if keras.backend.backend() != "jax":
         return "only JAX has another"
-    size = sum(feed.nbytes(split) for split in splits)
+    size = sum(enlarging.nbytes(split) for split in splits)
     reasons = {
         "jit is off": not trainer.jit_compile or trainer.run_eagerly,
         "a teacher answers on the host": isinstance(targets, Teacher),
@@ -43,13 +45,6 @@ def hindrance(trainer: keras.Model, targets: Labels, splits: Sequence[Split]) ->
         ),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def on_accelerator() -> bool:
-    """Tell whether JAX computes on anything but a CPU."""
-    import jax
-
-    return jax.devices()[0].platform != "cpu"
 
 
 def length(steps: int) -> int:
@@ -70,8 +65,8 @@ class Blocks:
 
     A step is Keras' own `train_step` on a batch of `drawing`; no more than `most` of them are done
     from the start of training on. Callbacks are called for each step as by Keras: before its
-    block, and after the next block was started. They hear the loss, as by Keras the mean of the
-    epoch so far. Where one ends training, it ends with the block.
+    block, and after the next block was started. They hear loss and top1, as by Keras the means of
+    the epoch so far. Where one ends training, it ends with the block.
     """
 
     def __init__(self, trainer: keras.Model, drawing: Drawing, validation: Split, most: int):
@@ -79,8 +74,11 @@ class Blocks:
 
         self.trainer, self.drawing, self.validation, self.most = trainer, drawing, validation, most
         self.scans, self.length = on_accelerator(), length(drawing.plan.whole)
-        # Images of training, and batches of validation that are one program, on the accelerator.
+        # Images of training, and batches of validation that are one program, on the accelerator;
+        # both as they are stored, and what enlarges them.
         self._source, self._tested = drawing.images, None
+        self._images, self._enlarge = enlarging.apart(drawing.images.images)
+        self._test_images, self._enlarge_tests = enlarging.apart(validation.images)
         self._learn = jax.jit(trainer.train_step, donate_argnums=0)
         self._scan = jax.jit(self._scanned, static_argnames="code", donate_argnums=0)
         self._test = jax.jit(trainer.test_step)
@@ -146,12 +144,12 @@ class Blocks:
         """Send all images; those of validation in equal batches, where they can be divided so."""
         import jax
 
-        images, n = self.drawing.images, len(self.validation)
-        self._source = jax.device_put(images.batch(np.arange(len(images))))
+        n = len(self.validation)
+        self._source = jax.device_put(self._images[np.arange(len(self._images))])
         sizes = [size for size in range(BATCH // 2, 2 * BATCH + 1) if n % size == 0]
         size = min(sizes, key=lambda size: abs(size - BATCH), default=n if n < BATCH else None)
         if size:
-            both = self.validation.batch(np.arange(n)), self.validation.labels
+            both = self._test_images[np.arange(n)], self.validation.labels
             both = (array.reshape(-1, size, *array.shape[1:]) for array in both)
             self._tested = jax.device_put(tuple(both))
 
@@ -166,9 +164,9 @@ class Blocks:
                 numbers = numbers[: left - first]
                 for step in range(len(numbers)):
                     tell("on_train_batch_begin", first + step)
-                state, losses = self._run(state, *self.drawing.rows(epoch, numbers))
+                state, told = self._run(state, *self.drawing.rows(epoch, numbers))
                 _end(before, tell)
-                before, first = (first, losses), first + len(numbers)
+                before, first = (first, told), first + len(numbers)
                 if trainer.stop_training:
                     break
             _end(before, tell)
@@ -184,16 +182,16 @@ class Blocks:
             yield batch[None]
 
     def _run(self, state: tuple, rows: Rows, code: Code) -> tuple[tuple, Any]:
-        """Start a block; return the state and the losses to come."""
+        """Start a block; return the state, and of its steps the losses and accuracies to come."""
         import jax
 
         if self.scans and rows.numbers[0].shape == (self.length, self.drawing.plan.batch_size):
             return self._scan(state, self._source, jax.device_put(rows), code=code)
-        losses = []
+        told = []
         for step in range(len(rows.targets)):
-            state, loss = self._step(self._learn, self._source, code, state, rows.row(step))
-            losses.append(loss)
-        return state, losses
+            state, one = self._step(self._learn, self._source, code, state, rows.row(step))
+            told.append(one)
+        return state, tuple(zip(*told, strict=True))
 
     def _scanned(self, state: tuple, source: Any, rows: Rows, code: Code) -> tuple[tuple, Any]:
         import jax
@@ -201,16 +199,16 @@ class Blocks:
         step = functools.partial(self._step, self.trainer.train_step, source, code)
         return jax.lax.scan(step, state, rows)
 
-    @staticmethod
     def _step(
-        learn: Callable, source: Any, code: Code, state: tuple, row: Rows
+        self, learn: Callable, source: Any, code: Code, state: tuple, row: Rows
     ) -> tuple[tuple, Any]:
         """Learn from a batch: a step of a scan, or one by itself."""
-        logs, state = learn(state, (seen(source, row, code), row.targets))
-        return state, logs["loss"]
+        logs, state = learn(state, (seen(source, row, code, self._enlarge), row.targets))
+        return state, tuple(logs[name] for name in TOLD)
 
     def _test_one(self, state: tuple, batch: tuple) -> tuple[tuple, None]:
-        return self.trainer.test_step(state, batch)[1], None
+        images, labels = batch
+        return self.trainer.test_step(state, (self._enlarge_tests(images), labels))[1], None
 
 
 def _scores(trainer: keras.Model) -> dict[str, float]:
@@ -223,12 +221,13 @@ def _tell(callbacks: list, event: str, *what: Any) -> None:
 
 
 def _end(block: tuple[int, Any] | None, tell: Callable) -> None:
-    """Wait for a block's losses and tell of its steps, from the first one's number on."""
+    """Wait for what is told of a block's steps, and tell it, from the first one's number on."""
     import jax
 
-    first, losses = block or (0, [])
-    for step, loss in enumerate(jax.device_get(losses)):
-        tell("on_train_batch_end", first + step, {"loss": float(loss)})
+    first, told = block or (0, ())
+    for step, values in enumerate(zip(*jax.device_get(told), strict=True)):
+        logs = dict(zip(TOLD, map(float, values), strict=True))
+        tell("on_train_batch_end", first + step, logs)
 
 
 def _values(groups: Sequence[list]) -> tuple[list, ...]:

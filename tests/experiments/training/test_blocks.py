@@ -10,9 +10,9 @@ import pytest
 
 import augment
 import zoo
-from experiments.datasets import Dataset, Split
+from experiments.datasets import Dataset, Enlarged, Split
 from experiments.runs import Run
-from experiments.training import _rows, blocks, checkpoint, feed
+from experiments.training import _rows, blocks, checkpoint, enlarging, feed
 from experiments.training.targets import Labels, Teacher
 
 pytestmark = pytest.mark.backend
@@ -187,24 +187,57 @@ WHOLE = {"alternating_flip": True, "width_shift": 3, "cutout": 5}
 @jax_alone
 @pytest.mark.parametrize("mix", [None, MIX])
 @pytest.mark.parametrize("policy", [None, {}, WHOLE, "C"], ids=["none", "empty", "whole", "C"])
-def test_blocks_are_made_of_the_batches_of_the_feed(policy, mix, stripes):
+@pytest.mark.parametrize("small", [False, True], ids=["", "enlarged"])
+def test_blocks_are_made_of_the_batches_of_the_feed(small, policy, mix, stripes, monkeypatch):
     import jax
 
+    split = stripes.train
+    if small:
+        split = Split(Enlarged(split.images, 40, "bicubic"), split.labels)
     plan = feed.Plan(50, 15, seed=3, extra=14, per_batch=2)
     policy = None if policy is None else augment.get(policy)
-    drawing = _rows.Drawing(stripes.train, plan, policy, Labels(mixed=bool(mix)), mix)
-    batches, resident = drawing.batches(2), jax.device_put(stripes.train.images)
+    drawing = _rows.Drawing(split, plan, policy, Labels(mixed=bool(mix)), mix)
+    batches, (_, as_it_is) = drawing.batches(2), enlarging.apart(split.images)
+    monkeypatch.setattr(enlarging, "on_accelerator", lambda: True)
+    images, enlarge = enlarging.apart(split.images)
+    assert images is stripes.train.images
+    resident = jax.device_put(images)
     rows, code = drawing.rows(2, np.stack(list(plan.epoch(2))[: plan.whole]))
-    compiled = jax.jit(functools.partial(_rows.seen, code=code))
+    compiled = jax.jit(functools.partial(_rows.seen, code=code, enlarge=enlarge))
     for step in range(plan.whole):
         images, targets = next(batches)
         np.testing.assert_array_equal(rows.row(step).targets, targets)
-        np.testing.assert_array_equal(_rows.seen(stripes.train, rows.row(step), code), images)
+        by_itself = _rows.seen(split, rows.row(step), code, as_it_is)
+        np.testing.assert_array_equal(by_itself, images)
         # In one program, products and sums may be rounded together: of 0 to 255, and where a
         # channel was shifted.
         ours = compiled(resident, rows.row(step))
         assert ours.dtype == images.dtype
         np.testing.assert_allclose(ours, images, atol=1e-3)
+
+
+@jax_alone
+def test_images_that_are_stored_small_lie_so_on_the_accelerator(stripes, scans, monkeypatch):
+    """Those of validation too, whose scores are those of batches that the host sends."""
+    monkeypatch.setattr(enlarging, "on_accelerator", lambda: True)
+    train, test = (
+        Split(Enlarged(split.images, 40, "bicubic"), split.labels)
+        for split in (stripes.train, stripes.validation)
+    )
+    layers = [keras.Input((40, 40, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    model, targets = keras.Sequential(layers), Labels()
+    model.compile("sgd", loss=targets.loss(), metrics=targets.metrics(4))
+    drawing = _rows.Drawing(train, feed.Plan(64, 16, seed=0), None, targets)
+    loop = blocks.Blocks(model, drawing, test, most=1)
+    loop._build()
+    sent = loop.evaluate()
+    loop._to_accelerator()
+    assert loop._source.shape == (64, 28, 28, 1)
+    assert loop._tested[0].shape[2:] == (28, 28, 1)
+    found = loop.evaluate()
+    assert found.keys() == sent.keys() and {"loss", "top1"} <= found.keys()
+    for name, score in sent.items():  # of other batches: means are rounded in another order
+        np.testing.assert_allclose(found[name], score, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
