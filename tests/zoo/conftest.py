@@ -26,6 +26,7 @@ NARROW = {
     "resnext_narrow2": (64, 32, 16, 8),
     "resnext_narrow3": (16, 8, 4, 4),
 }
+OPEN_CHOICES = {"blocks": 3, "groups": 2, "bottleneck": 2}
 
 
 @pytest.fixture(scope="session")
@@ -89,16 +90,18 @@ def keras_counts(reference):
     return table
 
 
-def _narrow_counts(
-    widths, blocks=3, groups=2, bottleneck=2, transition_kernel=3, transition_stride=2, flatten=True
-):
+def _narrow_counts(widths, **choices):
     """Count a narrow ResNeXt of the docstring's definition at 32 pixels and 100 classes."""
-    side, convs = 32, [(3 * 9, widths[0], 32)]  # weights of a filter, filters, side of the maps
+    blocks, groups, bottleneck = (choices.get(key, n) for key, n in OPEN_CHOICES.items())
+    kernel, stride = choices.get("transition_kernel", 3), choices.get("transition_stride", 2)
+    flatten, padded = choices.get("flatten", True), choices.get("padding", "same") == "same"
+    side = 32 if padded else 30
+    convs = [(3 * 9, widths[0], side)]  # weights of a filter, filters, side of the maps
     for width, narrower in itertools.pairwise(widths):
         inner = width // bottleneck
         block = [(width, inner, side), (9 * inner // groups, inner, side), (inner, width, side)]
-        side //= transition_stride
-        convs += [*blocks * block, (transition_kernel**2 * width, narrower, side)]
+        side = side // stride if padded else (side - kernel) // stride + 1
+        convs += [*blocks * block, (kernel**2 * width, narrower, side)]
     dense = widths[-1] * (side**2 if flatten else 1) * 100
     norms = sum(filters for _, filters, _ in convs)
     learned = sum(size * filters for size, filters, _ in convs) + 2 * norms + dense + 100
