@@ -5,8 +5,9 @@
 Pixels are raw, 0..255. What happens to image i in epoch e is a pure function of (seed, epoch, i):
 the same for any batch size, order, worker, restart and backend. `draw_mix` and `apply_mix` mix
 such images in pairs; for a program of the caller's own, what is drawn may be packed (`pack`,
-`apply_packed`, `pack_mix`, `mix_packed`). To measure a trained model's robustness there are attacks
-(`fgsm`, `pgd`) and common corruptions (`corrupt`).
+`apply_packed`, `pack_mix`, `mix_packed`). `enlarge` makes of small images what Pillow would. To
+measure a trained model's robustness there are attacks (`fgsm`, `pgd`) and common corruptions
+(`corrupt`).
 """
 
 from augment._draw import draw
@@ -24,6 +25,8 @@ _LAZY = {
     "apply_mix": "_mixed",
     "pack_mix": "_mixed",
     "mix_packed": "_mixed",
+    "enlarge": "_enlarge",
+    "FILTERS": "_enlarge",
     "ImageDataGenerator": "generator",
     "Gradient": "_gradient",
     "input_gradient": "_gradient",

@@ -121,7 +121,8 @@ def _noise(row: Train) -> Dataset:
         raise ValueError(
             f"{row.recipe}: the size of {row.data.name} is not known: give its images (--data-dir)"
         )
-    shape = (row.data.size, row.data.size, shape[2]) if row.data.size else shape
+    height, width = [row.data.size] * 2 if row.data.size else shape[:2]
+    shape = height, width, row.data.channels or shape[2]
     rng = np.random.default_rng(0)
 
     def split(n: int) -> Split:

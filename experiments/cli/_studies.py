@@ -52,6 +52,8 @@ def predictions(console: Console, found: Sequence[Prediction]) -> None:
     """Print the likeliest classes of each image."""
     for prediction in found:
         heading = f"[bold]{escape(str(prediction.path))}[/]"
+        if prediction.padded_with:
+            heading += f", padded to a square with {prediction.padded_with}"
         if prediction.resized_from:
             before, after = (f"{w}x{h}" for w, h in (prediction.resized_from, prediction.size))
             why = ", for want of a recipe" if prediction.assumed else ""
@@ -59,6 +61,8 @@ def predictions(console: Console, found: Sequence[Prediction]) -> None:
             heading += f", resized from {before} to {after} ({how}{why})"
         if views := told(prediction.views):
             heading += f", {views}"
+        if prediction.uncropped:
+            heading += ", not cropped, as the images of its training were: a file has no box"
         console.print(heading, soft_wrap=True, highlight=False)
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right", min_width=9)

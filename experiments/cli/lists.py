@@ -71,6 +71,19 @@ def data(
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
     size: Annotated[int | None, typer.Option(help="resize to this many pixels")] = None,
+    resample: Annotated[str, typer.Option(help="Pillow's filter for that")] = "lanczos",
+    channels: Annotated[int | None, typer.Option(help="1 (gray) or 3")] = None,
+    crop: Annotated[
+        str | None, typer.Option(help="to their boxes: boxes, or train_boxes (training alone)")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(help="white: pad to a square instead of stretching")
+    ] = None,
+    validation_share: Annotated[
+        float | None,
+        typer.Option(help="part of every class for validation, where files do not say (0.2)"),
+    ] = None,
+    validation_seed: Annotated[int | None, typer.Option(help="draws that part (0)")] = None,
     out: Annotated[
         pathlib.Path | None,
         typer.Option(help="contact sheet, or a folder for it (default: ./NAME.png)"),
@@ -82,10 +95,19 @@ def data(
     """
     from experiments import datasets
 
-    datasets.check(name, data_dir=data_dir, size=size)
+    pixels = {
+        "size": size,
+        "resample": resample,
+        "channels": channels,
+        "crop": crop,
+        "background": background,
+        "validation_share": validation_share,
+        "validation_seed": validation_seed,
+    }
+    datasets.check(name, data_dir=data_dir, **pixels)
     sheet = datasets.sheet_path(name, out)
-    options = {"data_dir": data_dir, "cache_dir": cache_dir, "size": size}
-    dataset = datasets.load(name, **options, progress=Console(console).progress)
+    folders = {"data_dir": data_dir, "cache_dir": cache_dir}
+    dataset = datasets.load(name, **folders, **pixels, progress=Console(console).progress)
     console.print(*_tables.data(datasets.summary(dataset)), sep="\n")
     written = datasets.draw_sheet(dataset, sheet).resolve()
     console.print(f"contact sheet: {written}", soft_wrap=True, markup=False)

@@ -12,20 +12,23 @@ import difflib
 import functools
 import pathlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from experiments.datasets import (
     _cache,
     _decode,
-    _pixels,
+    _options,
     cifar,
+    csv_file,
     digits,
     folder,
     mnist,
+    stanford_cars,
     tiny_imagenet,
 )
 from experiments.datasets._cache import Progress
-from experiments.datasets._dataset import Dataset, Origin, Split
+from experiments.datasets._dataset import Dataset, Enlarged, Origin, Split
+from experiments.datasets._options import Pixels
 from experiments.datasets._pixels import (
     RESAMPLE,
     fit_picture,
@@ -39,8 +42,10 @@ from experiments.datasets._summary import Summary, summary
 
 __all__ = [
     "Dataset",
+    "Enlarged",
     "Facts",
     "Origin",
+    "Pixels",
     "RESAMPLE",
     "Split",
     "Summary",
@@ -57,15 +62,13 @@ __all__ = [
     "summary",
 ]
 
-# Networks for small images; 1,000 images of this edge are 3 GB.
-_LARGEST = 1024
-
 
 class _Entry(NamedTuple):
-    """How to find a data set (None: known by its facts alone), and its facts."""
+    """How to find a data set, and its facts; `divides`: the share for validation can be chosen."""
 
-    find: Callable[[str | pathlib.Path | None], Source] | None
+    find: Callable[..., Source]
     facts: Facts | None
+    divides: bool = False
 
 
 _SOURCES = {
@@ -77,15 +80,16 @@ _SOURCES = {
         functools.partial(cifar.source, "cifar100"), Facts(100, 50_000, 10_000, (32, 32, 3))
     ),
     "mnist": _Entry(mnist.source, Facts(10, 60_000, 10_000, (28, 28, 1))),
-    "folder": _Entry(folder.source, None),
+    "folder": _Entry(folder.source, None, divides=True),
+    "csv": _Entry(csv_file.source, None, divides=True),
     "digits": _Entry(digits.source, Facts(10, 1_438, 359, (32, 32, 3), built_in=True)),
-    "stanford_cars": _Entry(None, Facts(196, 8_144, 8_041, None)),
+    "stanford_cars": _Entry(stanford_cars.source, Facts(196, 8_144, 8_041, None)),
 }
 
 
 def names() -> list[str]:
     """Names that `load` takes."""
-    return [name for name, entry in _SOURCES.items() if entry.find]
+    return list(_SOURCES)
 
 
 def facts(name: str) -> Facts | None:
@@ -94,54 +98,50 @@ def facts(name: str) -> Facts | None:
 
 
 def check(
-    name: str,
-    *,
-    data_dir: str | pathlib.Path | None = None,
-    size: int | None = None,
-    resample: str = "lanczos",
+    name: str, *, data_dir: str | pathlib.Path | None = None, **pixels: Unpack[Pixels]
 ) -> None:
     """Raise the errors of `load` that need no decoding; cheap, without Keras."""
-    _resolve(name, data_dir, size, resample)
+    _resolve(name, data_dir, pixels)
 
 
 def load(
     name: str,
     *,
     data_dir: str | pathlib.Path | None = None,
-    size: int | None = None,
-    resample: str = "lanczos",
     cache_dir: str | pathlib.Path | None = None,
     progress: Progress | None = None,
+    **pixels: Unpack[Pixels],
 ) -> Dataset:
     """Return a data set; its images are decoded by the first call and memory-mapped by others.
 
     `data_dir` is the data set's folder, a folder that holds it, or its archive; cifar10, cifar100
-    and mnist come through keras.datasets without one, digits is built in. `size` resizes every
-    image to size x size pixels with PIL's filter `resample`, whatever its proportions. Arrays lie
-    in `cache_dir`, else $SMALLZOO_CACHE, else ~/.cache/smallzoo; a changed folder is read again.
+    and mnist come through keras.datasets without one, digits is built in. What the images become is
+    said in `Pixels`: images of varying size need `size`; those that are all stored at one smaller
+    size are kept so, and enlarged when they are read. Arrays lie in `cache_dir`, else
+    $SMALLZOO_CACHE, else ~/.cache/smallzoo; a changed folder is read again.
     `progress` hears (what, done, total) of each step, in the end with done equal to total.
 
     Raises `ValueError`: an unknown name, nothing found (with how to get it), files that are
-    missing, damaged or of differing sizes (with their names), labels without a class, a single
-    class, a cache that cannot be written.
+    missing, damaged or of differing sizes (with their names), labels without a class, boxes that do
+    not fit or are asked for and not there, a single class, a cache that cannot be written.
     """
-    source, target = _resolve(name, data_dir, size, resample)
+    source, target = _resolve(name, data_dir, pixels)
     return _cache.fetch(name, source, target, _cache.folder(cache_dir), progress)
 
 
 def _resolve(
-    name: str, data_dir: str | pathlib.Path | None, size: int | None, resample: str
+    name: str, data_dir: str | pathlib.Path | None, pixels: dict[str, Any]
 ) -> tuple[Source, _decode.Target]:
     """Find a data set and what its images are to become."""
     if name not in names():
         close = difflib.get_close_matches(str(name), names(), n=3, cutoff=0.5) or names()
         raise ValueError(f"no data set {name!r}; did you mean {', '.join(close)}?")
-    whole = isinstance(size, int) and not isinstance(size, bool)
-    if size is not None and not (whole and 1 <= size <= _LARGEST):
+    _options.check(pixels)
+    entry, division = _SOURCES[name], _options.division(pixels)
+    if division and not entry.divides:
         raise ValueError(
-            f"size (--size) {size!r}: give the edge length in whole pixels, from 1 to {_LARGEST}, "
-            f"for example 64"
+            f"{name} says itself which images are for validation: leave out validation_share and "
+            f"validation_seed (--validation-share, --validation-seed)"
         )
-    _pixels.check_filter(resample)
-    source = _SOURCES[name].find(data_dir)
-    return source, _decode.Target(size or source.size, resample)
+    source = entry.find(data_dir, division) if entry.divides else entry.find(data_dir)
+    return source, _options.target(name, source, pixels)

@@ -3,10 +3,14 @@
 One folder per data set, named by a digest of all that decides its content: what was read, size,
 filter and version of this reader. It is filled under another name and renamed when complete:
 a killed decode leaves nothing that `load` would take, and of two at once the first one counts.
+
+Images of one size that are to be larger are kept as they are stored, for all sizes together, and
+enlarged when they are read: 64 to 224 pixels would be twelve times the bytes.
 """
 
 import collections
 import contextlib
+import dataclasses
 import errno
 import functools
 import hashlib
@@ -21,10 +25,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from experiments import _files
-from experiments.datasets import _dataset, _decode
-from experiments.datasets._dataset import Dataset, Origin, Split
+from experiments.datasets import _boxes, _dataset, _decode
+from experiments.datasets._dataset import Dataset, Enlarged, Origin, Split
 from experiments.datasets._decode import Target
-from experiments.datasets._source import Part, Plan, Source
+from experiments.datasets._source import Plan, Source
 
 try:
     import fcntl
@@ -35,6 +39,7 @@ Progress = Callable[[str, int, int], None]
 
 # Raise it when decoding or the order of images changes: old arrays are then made again.
 _VERSION = 2
+_SPLITS = ("train", "validation")
 # Held by whoever fills a folder; the folder of a killed process is found by its free lock.
 _LOCK = "lock"
 # A folder this young may belong to a process that has not locked it yet.
@@ -58,22 +63,29 @@ def fetch(
             tempfile.TemporaryDirectory() as part,
         ):
             _build(name, source, target, pathlib.Path(part), None)
-            return _open(pathlib.Path(part), keep=False)
-    # The filter decides nothing where nothing is resized.
-    resized = [target.size, target.resample] if target.size else None
-    key = repr([_VERSION, source.tree.fingerprint(), resized])
-    final = parent / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+            return _enlarged(_open(pathlib.Path(part), keep=False), target)
+    fingerprint = source.tree.fingerprint()
+
+    def place(of: Target) -> pathlib.Path:
+        key = repr([_VERSION, fingerprint, *of.key, *source.variant])
+        return parent / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
     with _files.explained(parent, _ELSEWHERE):
+        if (stored := target.stored()) and place(stored).exists():
+            dataset = _open(place(stored), keep=True)
+            if target.enlarges(dataset.image_shape):
+                return _enlarged(dataset, target)
+        final = place(target)
         if not final.exists():
             with _staging(parent, name) as part:
-                _build(name, source, target, part, progress)
+                final = place(_build(name, source, target, part, progress))
                 try:
                     os.rename(part, final)
                 except OSError:
                     # Another process was faster, and has written the same.
                     if not final.exists():
                         raise
-    return _open(final, keep=True)
+    return _enlarged(_open(final, keep=True), target)
 
 
 def size(place: pathlib.Path) -> int:
@@ -124,8 +136,8 @@ def _is_abandoned(part: pathlib.Path) -> bool:
 
 def _build(
     name: str, source: Source, target: Target, part: pathlib.Path, progress: Progress | None
-) -> None:
-    """Read and decode the whole data set into the folder `part`."""
+) -> Target:
+    """Read and decode the whole data set into the folder `part`; return to what it was decoded."""
 
     def advance(what: str) -> Callable[[int, int], None]:
         return functools.partial(progress or _silent, f"{name}: {what}")
@@ -133,33 +145,61 @@ def _build(
     spool = part / "spool"
     plan = source.plan(source.tree.open(spool, advance("reading")))
     _check_classes(source, plan)
-    first = _decode.first(plan.train.images, target)
-    _, shape = first
-    splits = {"train": plan.train, "validation": plan.validation}
-    _check_room(part, sum(len(s.labels) for s in splits.values()) * int(np.prod(shape)))
-    kinds: collections.Counter[str] = collections.Counter()
-    for key, split in splits.items():
-        report = _decode.write(
-            split.images,
-            part / f"{key}_images.npy",
-            target,
-            first,
-            advance(f"decoding {key}"),
-        )
-        kinds += report.kinds
-        _write_rest(part, key, split, report.sizes, shape)
+    _check_boxes(name, source, plan, target)
+    target, kinds = _decode_all(plan, target, part, advance)
+    usual = {"array", "grayscale" if target.channels == 1 else "RGB"}
     for temporary in (spool, part / _LOCK):
         temporary.unlink(missing_ok=True)
     content = {
         "name": name,
         "read": str(source.tree),
-        "converted": {kind: n for kind, n in kinds.items() if kind not in ("RGB", "array")},
-        "notes": [*plan.notes, *_missing(plan)],
+        "converted": {kind: n for kind, n in kinds.items() if kind not in usual},
+        "notes": [*target.told(), *plan.notes, *_missing(plan)],
         "class_names": list(plan.class_names),
         "class_ids": list(plan.class_ids),
-        "digest": {key: _dataset.digest(_open_split(part, key, keep=True)) for key in splits},
+        "digest": {key: _dataset.digest(_open_split(part, key, keep=True)) for key in _SPLITS},
     }
     _files.write_json(part / "dataset.json", content)
+    return target
+
+
+def _decode_all(
+    plan: Plan, target: Target, part: pathlib.Path, advance: Callable
+) -> tuple[Target, collections.Counter[str]]:
+    """Write both splits; return to what they were decoded, and how many images of each kind.
+
+    They stay as they are stored where all have one size that is to become no smaller.
+    """
+    if stored := target.stored():
+        first = _decode.first(plan.train, stored.of("train"))
+        if target.enlarges(first[1]):
+            with contextlib.suppress(_decode.Varying):
+                return stored, _write(plan, stored, first, part, advance, or_give_up=True)
+    first = _decode.first(plan.train, target.of("train"))
+    return target, _write(plan, target, first, part, advance)
+
+
+def _write(
+    plan: Plan,
+    target: Target,
+    first: tuple[str, tuple[int, int, int]],
+    part: pathlib.Path,
+    advance: Callable,
+    **options: bool,
+) -> collections.Counter[str]:
+    splits = {key: getattr(plan, key) for key in _SPLITS}
+    _check_room(part, sum(len(s.labels) for s in splits.values()) * int(np.prod(first[1])))
+    kinds: collections.Counter[str] = collections.Counter()
+    for key, split in splits.items():
+        file, told = part / f"{key}_images.npy", advance(f"decoding {key}")
+        report = _decode.write(split, file, target.of(key), first, told, **options)
+        kinds += report.kinds
+        np.save(part / f"{key}_labels.npy", np.asarray(split.labels, np.int64))
+        if split.boxes is not None:
+            how = {"crop": target.crops(key), "pad": target.background is not None}
+            boxes = _boxes.follow(split.boxes, report.sizes, first[1], **how)
+            np.save(part / f"{key}_boxes.npy", boxes)
+    return kinds
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -174,6 +214,16 @@ def _check_classes(source: Source, plan: Plan) -> None:
         )
 
 
+def _check_boxes(name: str, source: Source, plan: Plan, target: Target) -> None:
+    """Raise `ValueError` where images are to be cropped to boxes that there are not."""
+    for key in _SPLITS:
+        if target.crops(key) and getattr(plan, key).boxes is None:
+            raise ValueError(
+                f"crop (--crop) {target.crop!r}: the {key} images of {name} in {source.tree} have "
+                f"no boxes; leave it out"
+            )
+
+
 def _missing(plan: Plan) -> Iterator[str]:
     """Say which classes have no images, as a part of a public data set may leave some."""
     for key, part in (("training", plan.train), ("validation", plan.validation)):
@@ -184,23 +234,28 @@ def _missing(plan: Plan) -> Iterator[str]:
             yield f"no {key} images of {len(absent)} classes: {named}{more}"
 
 
-def _write_rest(
-    part: pathlib.Path, key: str, split: Part, stored: np.ndarray, shape: tuple[int, int, int]
-) -> None:
-    """Write labels and boxes; `stored` (n, 2) is the width and height the boxes were made for."""
-    np.save(part / f"{key}_labels.npy", np.asarray(split.labels, np.int64))
-    if split.boxes is not None:
-        # A box holds its last pixel, so it ends one further: scale that edge, then step back.
-        scale = np.array([shape[1], shape[0]]) / stored
-        first, last = split.boxes[:, :2] * scale, (split.boxes[:, 2:] + 1) * scale - 1
-        np.save(part / f"{key}_boxes.npy", np.hstack([first, last]).astype(np.float32))
+def _enlarged(dataset: Dataset, target: Target) -> Dataset:
+    """Return the data set at the target's size, where its images are stored smaller."""
+    shape = dataset.image_shape
+    if target.size is None or shape[:2] == (target.size, target.size):
+        return dataset
+    splits, digests = {}, {}
+    for key in _SPLITS:
+        split = getattr(dataset, key)
+        images = Enlarged(split.images, target.size, target.resample)
+        boxes = split.boxes
+        if boxes is not None:
+            boxes = _boxes.scaled(boxes, np.array([shape[1], shape[0]]), images.shape[1:])
+        splits[key] = Split(images, split.labels, boxes)
+        digests[key] = _dataset.digest(splits[key], dataset.digest[key])
+    return dataclasses.replace(dataset, **splits, digest=digests)
 
 
 def _open(place: pathlib.Path, keep: bool) -> Dataset:
     """Open a finished folder; without `keep`, all of it goes to memory."""
     try:
         content = _files.read_json(place / "dataset.json")
-        train, validation = (_open_split(place, key, keep) for key in ("train", "validation"))
+        train, validation = (_open_split(place, key, keep) for key in _SPLITS)
         names = [tuple(content[key]) for key in ("class_names", "class_ids")]
         told = [content[key] for key in ("name", "read", "converted", "notes", "digest")]
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -6,6 +6,8 @@ import pathlib
 
 import numpy as np
 
+from experiments.datasets import _pixels
+
 # Images are read in portions of this size for their digest.
 _DIGEST_BYTES = 2**23
 
@@ -32,10 +34,53 @@ class Rows:
         return np.asarray(self.base[self.rows], dtype=dtype)
 
 
+class Enlarged:
+    """Images that are kept as small as they were stored, and enlarged when they are asked for.
+
+    Stands in for an array (n, size, size, c) of the pixels that Pillow makes of `stored`, (n, h, w,
+    c) uint8, with its filter `resample`. Where a device is to do it: `augment.enlarge`.
+    """
+
+    def __init__(self, stored: "np.ndarray | Rows", size: int, resample: str):
+        self.stored, self.size, self.resample = stored, size, resample
+        self.shape = (len(stored), size, size, stored.shape[-1])
+        self.dtype, self.ndim = stored.dtype, stored.ndim
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, key) -> np.ndarray:
+        pixels, edges = self.stored[key], (self.size, self.size)
+        if pixels.ndim < self.ndim:
+            return _pixels.fit_pixels(pixels, edges, self.resample)
+        found = np.empty((len(pixels), *self.shape[1:]), self.dtype)
+        for row, image in enumerate(pixels):
+            found[row] = _pixels.fit_pixels(image, edges, self.resample)
+        return found
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+    @property
+    def told(self) -> str:
+        """How they come about, for people and digests."""
+        height, width = self.stored.shape[1:3]
+        return f"enlarged from {width}x{height} to {self.size}x{self.size} by {self.resample}"
+
+
+def _rows(images: "Images", rows: np.ndarray) -> "Rows | Enlarged":
+    """Return chosen rows; what is stored small stays so, and nothing is wrapped twice."""
+    if isinstance(images, Enlarged):
+        return Enlarged(_rows(images.stored, rows), images.size, images.resample)
+    if isinstance(images, Rows):
+        return Rows(images.base, images.rows[rows])
+    return Rows(images, rows)
+
+
 class Joined:
     """Images of two arrays behind each other, read by an array of indices; nothing is copied."""
 
-    def __init__(self, first: np.ndarray | Rows, second: np.ndarray | Rows):
+    def __init__(self, first: "Images", second: "Images"):
         self.first, self.second = first, second
         self.shape = (len(first) + len(second), *first.shape[1:])
         self.dtype, self.ndim = first.dtype, first.ndim
@@ -51,16 +96,20 @@ class Joined:
         return found
 
 
+Images = np.ndarray | Rows | Enlarged | Joined
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """Images with their labels, in a fixed order.
 
     `images`: (n, h, w, c) uint8, read-only; usually a memory-mapped file, after `take` lazy rows
-    of it. `labels`: (n,) int64. `boxes`: (n, 4) float32, or None where the data set has none:
-    x and y of the first corner, then of the second, in pixels of `images`, both inside the box.
+    of it, enlarged when read where they are stored smaller. `labels`: (n,) int64. `boxes`: (n, 4)
+    float32, or None where the data set has none: x and y of the first corner, then of the second,
+    in pixels of `images`, both inside the box.
     """
 
-    images: np.ndarray | Rows | Joined
+    images: Images
     labels: np.ndarray
     boxes: np.ndarray | None = None
 
@@ -70,9 +119,8 @@ class Split:
     def take(self, indices) -> "Split":
         """Those images only, in that order; `indices` as NumPy takes them. Copies no image."""
         rows = np.arange(len(self))[indices]
-        base = self.images
-        lazy = Rows(base.base, base.rows[rows]) if isinstance(base, Rows) else Rows(base, rows)
-        return Split(lazy, self.labels[rows], None if self.boxes is None else self.boxes[rows])
+        boxes = None if self.boxes is None else self.boxes[rows]
+        return Split(_rows(self.images, rows), self.labels[rows], boxes)
 
     def join(self, other: "Split") -> "Split":
         """Return these images and then those of `other`, which must be of one shape; no boxes."""
@@ -93,8 +141,8 @@ class Origin:
     """Where a data set came from.
 
     `read` says what was read, `cache` is the folder of its arrays (None: kept in memory),
-    `converted` counts the images that were not stored as RGB by their kind (`grayscale`), and
-    `notes` name what lay beside the images and was left out.
+    `converted` counts by their kind (`grayscale`) the images that were not stored as they now are,
+    RGB or gray, and `notes` say what else was made of them and name what was left out.
     """
 
     read: str
@@ -109,7 +157,8 @@ class Dataset:
 
     Label i is the class `class_names[i]`; `class_ids` are the names that the files use
     (WordNet ids in Tiny ImageNet), equal to `class_names` where there are no others.
-    `digest` is that of the images and labels of `train` and of `validation` as they were loaded:
+    `digest` is that of the images and labels of `train` and of `validation` as they were loaded
+    (of enlarged images: as they are stored, and how they are enlarged):
     what is made of a data set by `holdout` and `without` keeps the digest of the whole.
     """
 
@@ -174,9 +223,15 @@ class Dataset:
         return dataclasses.replace(self, train=self.train.take(rest))
 
 
-def digest(split: Split) -> str:
-    """Return 16 bytes in hexadecimal over the shape, type, images and labels of a split."""
+def digest(split: Split, stored: str | None = None) -> str:
+    """Return 16 bytes in hexadecimal over the shape, type, images and labels of a split.
+
+    Of enlarged images it is the digest of those that are stored (`stored`, where that is known),
+    and how they are enlarged: no pixel is made for it.
+    """
     images = split.images
+    if isinstance(images, Enlarged):
+        return f"{stored or digest(Split(images.stored, split.labels))} {images.told}"
     found = hashlib.blake2b(f"{tuple(images.shape)} {images.dtype}".encode(), digest_size=16)
     step = max(1, _DIGEST_BYTES // max(1, int(np.prod(images.shape[1:]))))
     for start in range(0, len(split), step):

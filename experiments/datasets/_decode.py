@@ -8,69 +8,127 @@ from joblib, whose workers start the same way in scripts, notebooks and beside a
 import collections
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from experiments.datasets import _pixels
+from experiments.datasets import _boxes, _pixels
+from experiments.datasets._source import Part
 from experiments.datasets._tree import Extent
 
 # Starting workers takes about a second, in which one process decodes this many bytes of JPEG.
 _PARALLEL_BYTES = 2**24
 # One task: enough work to outweigh its overhead (about 1 ms), little enough to share out evenly.
 _TASK_BYTES, _TASK_IMAGES = 2**20, 256
+_OTHERS = ("channels", "crop", "background")
 
 
 class Target(NamedTuple):
-    """Edge length in pixels (None: as stored) and the filter that gets there."""
+    """What images become, in this order: cropped, gray or RGB, padded to a square, resized.
 
-    size: int | None
-    resample: str
+    `size` is the edge length in pixels (None: as stored), `resample` the filter that gets there;
+    the others are as in `datasets.Pixels`.
+    """
+
+    size: int | None = None
+    resample: str = "lanczos"
+    channels: int | None = None
+    crop: str | None = None
+    background: str | None = None
+
+    @property
+    def key(self) -> list:
+        """Return what decides the pixels; the filter does not where nothing is resized."""
+        resized = [self.size, self.resample] if self.size else None
+        others = {name: value for name in _OTHERS if (value := getattr(self, name)) is not None}
+        return [resized, others] if others else [resized]
+
+    def crops(self, split: str) -> bool:
+        """Whether images of a split, train or validation, are cropped to their boxes."""
+        return self.crop == "boxes" or (self.crop == "train_boxes" and split == "train")
+
+    def of(self, split: str) -> "Target":
+        """Return the target of one split."""
+        return self if self.crops(split) else self._replace(crop=None)
+
+    def told(self) -> list[str]:
+        """Return what else than their size is changed, for people."""
+        crops = {"boxes": "all images are", "train_boxes": "training images are"}
+        cropped = [f"{crops[self.crop]} cropped to their boxes"] if self.crop else []
+        return cropped + ([f"padded to a square with {self.background}"] * bool(self.background))
+
+    def stored(self) -> "Target | None":
+        """Return the target of images that are resized no sooner than they are read.
+
+        None where that is no other one.
+        """
+        return self._replace(size=None) if self.size else None
+
+    def enlarges(self, shape: tuple[int, int, int]) -> bool:
+        """Whether images (h, w, c) become no smaller in height and width: nothing is lost."""
+        return self.size is not None and max(shape[:2]) <= self.size
+
+
+class Varying(ValueError):
+    """Images of more than one size, where all must have one."""
 
 
 class Report(NamedTuple):
-    """Of some images: (n, 2) stored width and height, how many of each kind, what went wrong."""
+    """Of some images: (n, 2) stored width and height, how many of each kind, what went wrong.
+
+    `varying` counts the problems that are another size than expected.
+    """
 
     sizes: np.ndarray
     kinds: collections.Counter[str]
     problems: list[str]
+    varying: int = 0
 
 
-def first(
-    images: Sequence[Extent] | np.ndarray, target: Target
-) -> tuple[str, tuple[int, int, int]]:
+def first(part: Part, target: Target) -> tuple[str, tuple[int, int, int]]:
     """Name and (h, w, c) of the first image that can be decoded; it speaks for its data set."""
     failure = None
-    for number, item in enumerate(images):
+    for number, item in enumerate(part.images):
         try:
-            return _name(item, "train", number), _decoded(item, target)[0].shape
+            return _name(item, "train", number), _decoded(part, number, target)[0].shape
         except ValueError as error:
             failure = failure or error
-    raise ValueError(f"none of {len(images)} images can be used:\n  {failure}") from failure
+    raise ValueError(f"none of {len(part.images)} images can be used:\n  {failure}") from failure
 
 
 def write(
-    images: Sequence[Extent] | np.ndarray,
+    part: Part,
     path: pathlib.Path,
     target: Target,
     first: tuple[str, tuple[int, int, int]],
     advance: Callable[[int, int], None],
+    *,
+    or_give_up: bool = False,
 ) -> Report:
-    """Decode `images` into the new file `path`, a (n, h, w, c) uint8 `.npy`.
+    """Decode the images into the new file `path`, a (n, h, w, c) uint8 `.npy`.
 
+    No more than one at a time is held at its stored size, in each process.
     `first` is the name of an image and the shape that all must have; `advance` hears how many
-    images of all are done. Raises `ValueError` naming the images that cannot be read or do not fit.
+    images of all are done. Raises `ValueError` naming the images that cannot be read or do not fit;
+    with `or_give_up`, `Varying` as soon as one of another shape is met.
     """
-    _, expected = first
+    images, (_, expected) = part.images, first
     array = np.lib.format.open_memmap(path, "w+", np.uint8, (len(images), *expected))
     offset, row_bytes = array.offset, int(np.prod(expected))
     del array
     total = images.nbytes if isinstance(images, np.ndarray) else sum(e.size for e in images)
     step = max(1, min(_TASK_IMAGES, _TASK_BYTES * len(images) // max(total, 1)))
     tasks = (
-        (start, images[start : start + step], target, first, path, offset + start * row_bytes)
+        (
+            start,
+            part.take(slice(start, start + step)),
+            target,
+            first,
+            path,
+            offset + start * row_bytes,
+        )
         for start in range(0, len(images), step)
     )
     sizes, kinds, problems = np.empty((len(images), 2), np.int64), collections.Counter(), []
@@ -82,6 +140,8 @@ def write(
         problems += report.problems
         done += len(report.sizes)
         advance(done, len(images))
+        if or_give_up and report.varying:
+            raise Varying(report.problems[0])
     # On the disk before the folder gets its name: after a power cut it must not hold zeros.
     with open(path, "rb") as file:
         os.fsync(file.fileno())
@@ -112,14 +172,15 @@ def _results(tasks: Iterator[tuple], parallel: bool) -> Iterator[tuple[int, Repo
     yield from workers(joblib.delayed(_block)(*task) for task in tasks)
 
 
-def _block(start, items, target, first, path, position) -> tuple[int, Report]:
-    """Decode `items` and write them at byte `position` of `path`; runs in a worker."""
-    name, expected = first
+def _block(start, part, target, first, path, position) -> tuple[int, Report]:
+    """Decode the images of a part and write them at byte `position`; runs in a worker."""
+    items, (name, expected) = part.images, first
     block = np.zeros((len(items), *expected), np.uint8)
     sizes, kinds, problems = np.zeros((len(items), 2), np.int64), collections.Counter(), []
+    varying = 0
     for row, item in enumerate(items):
         try:
-            pixels, sizes[row], kind = _decoded(item, target)
+            pixels, sizes[row], kind = _decoded(part, row, target)
         except ValueError as error:
             problems.append(str(error))
             continue
@@ -129,32 +190,48 @@ def _block(start, items, target, first, path, position) -> tuple[int, Report]:
                 f"{this} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {name} is "
                 f"{expected[1]}x{expected[0]}: give size (--size) to resize all to one size"
             )
+            varying += 1
             continue
         block[row] = pixels
         kinds[kind] += 1
     with open(path, "r+b") as file:
         file.seek(position)
         file.write(block)
-    return start, Report(sizes, kinds, problems)
+    return start, Report(sizes, kinds, problems, varying)
 
 
 def _name(item: Extent | np.ndarray, split: str, number: int) -> str:
     return f"{split} image {number}" if isinstance(item, np.ndarray) else item.name
 
 
-def _decoded(item: Extent | np.ndarray, target: Target) -> tuple[np.ndarray, tuple[int, int], str]:
+def _decoded(part: Part, row: int, target: Target) -> tuple[np.ndarray, tuple[int, int], str]:
     """Return an image's (h, w, c) pixels, its stored (w, h), and its kind.
 
-    Pixels that come as an array keep their channels; files become RGB.
+    Unless told otherwise, pixels that come as an array keep their channels, and files become RGB.
+    Raises ValueError that names the file, and the row that speaks of it.
     """
+    item, box = part.images[row], None if part.boxes is None else part.boxes[row]
     if isinstance(item, np.ndarray):
         height, width, channels = item.shape
-        if target.size in (None, height) and height == width:
+        same = target.channels in (None, channels) and target.crop is None
+        if same and target.size in (None, height) and height == width:
             return item, (width, height), "array"
         picture, kind = Image.fromarray(item[..., 0] if channels == 1 else item), "array"
     else:
-        channels = 3
-        picture, kind = _pixels.open_with_kind(item.read(), item.name)
+        channels, name = 3, _told(part, row)
+        picture, kind = _pixels.open_with_kind(item.read(), name)
+        if box is not None:
+            _boxes.check_inside(box, picture.size, name)
+    stored = picture.size
+    if target.crop:
+        picture = _pixels.crop_picture(picture, box)
     size = None if target.size is None else (target.size, target.size)
-    pixels = _pixels.fit_picture(picture, size, channels, target.resample)
-    return pixels, picture.size, kind
+    channels = target.channels or channels
+    pixels = _pixels.fit_picture(picture, size, channels, target.resample, target.background)
+    return pixels, stored, kind
+
+
+def _told(part: Part, row: int) -> str:
+    """Name an image file, and the row that gives its label and box, where there is one."""
+    name = part.images[row].name
+    return name if part.rows is None else f"{name} ({part.rows[row]})"

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from experiments.datasets import _boxes
+
 RESAMPLE = {name.lower(): filter for name, filter in Image.Resampling.__members__.items()}
 _MODES = {1: "L", 3: "RGB"}
+# What may fill an image up to a square.
+BACKGROUNDS = ("white",)
 
 # Modes of 8 bits per channel by their kind; others ("I;16", "F") would lose their range.
 _KINDS = {
@@ -57,20 +61,43 @@ def open_with_kind(source: pathlib.Path | bytes, name: str) -> tuple[Image.Image
 
 
 def fit_picture(
-    picture: Image.Image, size: tuple[int, int] | None, channels: int, resample: str
+    picture: Image.Image,
+    size: tuple[int, int] | None,
+    channels: int,
+    resample: str,
+    background: str | None = None,
 ) -> np.ndarray:
-    """Return the picture as (h, w, channels) uint8, gray or RGB by `channels`, 1 or 3.
+    """Return the picture as (h, w, channels) uint8, gray (PIL's luma) or RGB by `channels`, 1 or 3.
 
-    Resized to `size`, (w, h), with PIL's filter `resample` where it has another; None leaves it.
+    With a `background` it is padded to a square of that color first, in the middle of it. Resized
+    to `size`, (w, h), with PIL's filter `resample` where it has another; None leaves it.
     """
     if channels not in _MODES:
         raise ValueError(f"{channels} channels: pictures become gray (1 channel) or RGB (3)")
     check_filter(resample)
     if picture.mode != _MODES[channels]:
         picture = picture.convert(_MODES[channels])
+    if background is not None and picture.width != picture.height:
+        edge = max(picture.size)
+        square = Image.new(picture.mode, (edge, edge), background)
+        square.paste(picture, _boxes.margins(*picture.size))
+        picture = square
     if size is not None and picture.size != tuple(size):
         picture = picture.resize(size, RESAMPLE[resample])
     return np.asarray(picture).reshape(picture.height, picture.width, channels)
+
+
+def crop_picture(picture: Image.Image, box: np.ndarray) -> Image.Image:
+    """Return what is inside a box of whole pixels, both of whose corners are."""
+    left, top, right, bottom = (int(number) for number in box)
+    return picture.crop((left, top, right + 1, bottom + 1))
+
+
+def fit_pixels(pixels: np.ndarray, size: tuple[int, int], resample: str) -> np.ndarray:
+    """Return an image's (h, w, c) uint8 pixels, of 1 or 3 channels, resized as `fit_picture`."""
+    channels = pixels.shape[-1]
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    return fit_picture(picture, size, channels, resample)
 
 
 def check_filter(resample: str) -> None:
@@ -93,15 +120,19 @@ def open_pictures(paths: Sequence[pathlib.Path]) -> list[Image.Image]:
 
 
 def read_pixels(
-    paths: Sequence[pathlib.Path], shape: tuple[int, int, int], resample: str = "lanczos"
+    paths: Sequence[pathlib.Path],
+    shape: tuple[int, int, int],
+    resample: str = "lanczos",
+    background: str | None = None,
 ) -> list[tuple[np.ndarray, tuple[int, int]]]:
     """Of each file: (h, w, c) uint8 pixels in `shape`, and its upright (w, h) before resizing.
 
-    The same pixels as `load` makes of the file. One `ValueError` names all files that fail.
+    The same pixels as `load` makes of the file where it does not crop. One `ValueError` names all
+    files that fail.
     """
     height, width, channels = shape
     return [
-        (fit_picture(picture, (width, height), channels, resample), picture.size)
+        (fit_picture(picture, (width, height), channels, resample, background), picture.size)
         for picture in open_pictures(paths)
     ]
 

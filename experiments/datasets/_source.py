@@ -4,23 +4,42 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.datasets import _archive
+from experiments.datasets import _archive, _dataset
 from experiments.datasets._tree import Archive, Extent, Folder, Listing, Tree
 
 
 class Part(NamedTuple):
     """The images of one split: files to decode, or an array (n, h, w, c) uint8.
 
-    `boxes` (n, 4) are in pixels of the stored image, both corners inside the box.
+    `boxes` (n, 4) are whole pixels of the stored image, from 0, both corners inside the box. `rows`
+    say where each image's label and box stand, for errors: `cars_annos.mat, row 17`.
     """
 
     images: Sequence[Extent] | np.ndarray
     labels: np.ndarray
     boxes: np.ndarray | None = None
+    rows: Sequence[str] | None = None
+
+    def take(self, chosen: slice | np.ndarray) -> "Part":
+        """Return a slice, or the images at some indices."""
+        return Part(*(_taken(field, chosen) for field in self))
+
+
+def _taken(field: Sequence | np.ndarray | None, chosen: slice | np.ndarray) -> Any:
+    if field is None or isinstance(field, np.ndarray) or isinstance(chosen, slice):
+        return None if field is None else field[chosen]
+    return [field[index] for index in chosen]
+
+
+class Division(NamedTuple):
+    """The `share` of every class that is set aside for validation, drawn by `seed`."""
+
+    share: float = 0.2
+    seed: int = 0
 
 
 class Plan(NamedTuple):
@@ -38,13 +57,30 @@ class Source:
     """A data set that has been found: its fingerprint is cheap, `plan` may read a lot.
 
     `size` is the default size of its images (None: as stored); `keep` says that the decoded
-    arrays go to the cache, which does not pay where they are made in a moment.
+    arrays go to the cache, which does not pay where they are made in a moment. `boxes`: its images
+    may have some. `variant` is what was asked for beside the files, which decides the plan too.
     """
 
     tree: Tree
     plan: Callable[[Listing], Plan]
     size: int | None = None
     keep: bool = True
+    boxes: bool = False
+    variant: tuple = ()
+
+
+def divided(whole: Part, names: Sequence[str], place: str, division: Division) -> tuple[Part, Part]:
+    """Return a part without a share of every class, and that share; `names` are the classes'."""
+    try:
+        splits = _dataset.stratified(whole.labels, *division)
+    except _dataset.TooFew as error:
+        raise ValueError(
+            f"{place}: class {names[error.label]!r} has {error.count} images, too few to set "
+            f"{division.share:.0%} aside for validation: add images, choose another "
+            f"validation_share (--validation-share), or say which are for validation"
+        ) from None
+    train, validation = (whole.take(rows) for rows in splits)
+    return train, validation
 
 
 class Facts(NamedTuple):

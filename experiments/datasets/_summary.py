@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.datasets import _cache
-from experiments.datasets._dataset import Dataset, Origin
+from experiments.datasets._dataset import Dataset, Enlarged, Origin
 
 _TABLE_ROWS = 10
 
@@ -29,10 +29,13 @@ def summary(dataset: Dataset) -> Summary:
 def _facts(dataset: Dataset) -> list[tuple[str, str]]:
     height, width, channels = dataset.image_shape
     origin = dataset.origin or Origin("memory", None)
+    images = dataset.train.images
+    how = f", {images.told} when read" if isinstance(images, Enlarged) else ""
+    color = "RGB" if channels == 3 else "grayscale"
     facts = [
         ("data set", dataset.name),
         ("read from", origin.read),
-        ("images", f"{width}x{height}, {'RGB' if channels == 3 else 'grayscale'}, uint8"),
+        ("images", f"{width}x{height}, {color}, uint8{how}"),
         ("classes", f"{len(dataset.class_names):,}"),
     ]
     for key, counts in _counts(dataset).items():
@@ -41,7 +44,7 @@ def _facts(dataset: Dataset) -> list[tuple[str, str]]:
         boxes = ", each with a box" if getattr(dataset, key).boxes is not None else ""
         facts.append((key, f"{counts.sum():,} images, {each} per class{boxes}"))
     for kind, count in sorted(origin.converted.items()):
-        facts.append(("converted to RGB", f"{count:,} {kind} images"))
+        facts.append((f"converted to {color}", f"{count:,} {kind} images"))
     facts += [("note", note) for note in origin.notes]
     if origin.cache is None:
         facts.append(("cache", "none: made again in a moment each time"))

@@ -140,7 +140,7 @@ class Archive:
         """Pour every file into `spool`; `advance` hears how many bytes of all are read."""
         listing = Listing(str(self), {}, set())
         total, before = sum(path.stat().st_size for path in self.paths), 0
-        with open(spool, "wb") as out:
+        with open(spool, "ab") as out:  # behind what other archives have poured
             for path in self.paths:
                 for number, member in enumerate(_archive.pour(path, out)):
                     _enter(listing, path, spool, member)
@@ -171,7 +171,40 @@ class Builtin:
         return Listing(str(self), {}, set())
 
 
-Tree = Folder | Archive | Builtin
+@dataclasses.dataclass(frozen=True)
+class Several:
+    """Trees that make one data set together, each with the folder that it is put under, or ""."""
+
+    trees: tuple[tuple[str, "Folder | Archive"], ...]
+
+    def __str__(self) -> str:
+        (_, first), *others = self.trees
+        return f"{first} with {', '.join(str(tree) for _, tree in others)}"
+
+    def fingerprint(self) -> str:
+        """Digest of those of the trees."""
+        return _digest([(under, tree.fingerprint()) for under, tree in self.trees])
+
+    def open(self, spool: pathlib.Path, advance: Callable[[int, int], None]) -> Listing:
+        """List all trees as one; archives are poured into the one spool, behind each other."""
+        listing, count = Listing(str(self), {}, set()), len(self.trees)
+        for number, (under, tree) in enumerate(self.trees):
+
+            def told(done: int, total: int, number: int = number) -> None:
+                # In thousandths of each tree.
+                advance(1000 * number + 1000 * done // max(total, 1), 1000 * count)
+
+            found = tree.open(spool, told)
+            for path, extent in found.files.items():
+                if f"{under}{path}" in listing.files:
+                    raise ValueError(f"{extent.name} is there twice: remove one of the two")
+                listing.files[f"{under}{path}"] = extent
+            listing.folders.update(f"{under}{path}" for path in found.folders)
+        advance(1000 * count, 1000 * count)
+        return listing
+
+
+Tree = Folder | Archive | Several | Builtin
 
 
 def _enter(

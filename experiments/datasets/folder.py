@@ -1,22 +1,23 @@
 """A tree of class folders: `{train,val}/CLASS/IMAGE`, or `CLASS/IMAGE`, which is then divided.
 
-Classes are the folders' names in sorted order. Of a tree without its own split, a fifth of every
-class, always the same, is the validation split. Every image becomes RGB.
+Classes are the folders' names in sorted order. Of a tree without its own split, a share of every
+class, drawn by a seed, is the validation split: by default always the same fifth. Where there is
+val/, test/ is not read; without val/, it is the validation split.
 """
 
+import functools
 import pathlib
 
 import numpy as np
 
-from experiments.datasets import _dataset, _source
-from experiments.datasets._source import Part, Plan, Source, Wanted
+from experiments.datasets import _source
+from experiments.datasets._source import Division, Part, Plan, Source, Wanted
 from experiments.datasets._tree import Extent, Listing
 
 _TRAIN = ("train", "training")
 # In this order: where there is a validation split, the test split is left alone.
 _VALIDATION = ("val", "valid", "validation", "test", "testing")
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
-_VALIDATION_SHARE = 0.2
 
 
 def _is_tree(folder: pathlib.Path) -> bool:
@@ -37,13 +38,17 @@ WANTED = Wanted(
 )
 
 
-def source(data_dir: str | pathlib.Path | None) -> Source:
-    """Find a tree of class folders at `data_dir`."""
-    return Source(_source.find(WANTED, data_dir), plan)
+def source(data_dir: str | pathlib.Path | None, division: Division | None = None) -> Source:
+    """Find a tree of class folders at `data_dir`, to be divided if it is not."""
+    tree = _source.find(WANTED, data_dir)
+    return Source(tree, functools.partial(plan, division=division), variant=division or ())
 
 
-def plan(listing: Listing) -> Plan:
-    """Return the images below a listed tree by class, divided where the tree is not."""
+def plan(listing: Listing, division: Division | None = None) -> Plan:
+    """Return the images below a listed tree by class, divided where the tree is not.
+
+    Raises `ValueError` for a tree that is divided already, where a `division` was asked for.
+    """
     tops = {path.partition("/")[0] for path in listing.files.keys() | listing.folders}
     train = next((top for top in _TRAIN if top in tops), None)
     validation = next((top for top in _VALIDATION if train and top in tops), None)
@@ -53,13 +58,19 @@ def plan(listing: Listing) -> Plan:
         place = f"{listing.place}{f': {train}/' if train else ''}"
         raise ValueError(f"{place} holds no class folders with images")
     if validation is None:
-        parts = _divide(listing, classes, names)
+        whole = _part(classes, names)
+        parts = _source.divided(whole, names, listing.place, division or Division())
     else:
+        if division:
+            raise ValueError(
+                f"{listing.place} has {validation}/: leave out validation_share and "
+                f"validation_seed (--validation-share, --validation-seed)"
+            )
         others = _by_class(listing, f"{validation}/")
         if not others:
             raise ValueError(
                 f"{listing.place}: {validation}/ holds no class folders with images: add them, or "
-                f"remove it, and a fifth of {train}/ is set aside for validation"
+                f"remove it, and a share of {train}/ is set aside for validation"
             )
         for name in sorted(classes.keys() ^ others.keys()):
             here, there = (train, validation) if name in classes else (validation, train)
@@ -99,20 +110,3 @@ def _by_class(listing: Listing, under: str) -> dict[str, list[Extent]]:
 def _part(classes: dict[str, list[Extent]], names: list[str]) -> Part:
     images = [extent for name in names for extent in classes[name]]
     return Part(images, np.repeat(np.arange(len(names)), [len(classes[name]) for name in names]))
-
-
-def _divide(
-    listing: Listing, classes: dict[str, list[Extent]], names: list[str]
-) -> tuple[Part, Part]:
-    whole = _part(classes, names)
-    try:
-        splits = _dataset.stratified(whole.labels, _VALIDATION_SHARE, seed=0)
-    except _dataset.TooFew as error:
-        raise ValueError(
-            f"{listing.place}: class {names[error.label]!r} has {error.count} images, too few to "
-            f"set a fifth aside for validation: add images, or a folder val/"
-        ) from None
-    train, validation = (
-        Part([whole.images[row] for row in rows], whole.labels[rows]) for rows in splits
-    )
-    return train, validation

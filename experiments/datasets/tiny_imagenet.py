@@ -29,7 +29,7 @@ _ANNOTATIONS = "val/val_annotations.txt"
 
 def source(data_dir: str | pathlib.Path | None) -> Source:
     """Find Tiny ImageNet at `data_dir`."""
-    return Source(_source.find(WANTED, data_dir), _plan)
+    return Source(_source.find(WANTED, data_dir), _plan, boxes=True)
 
 
 def _plan(listing: Listing) -> Plan:

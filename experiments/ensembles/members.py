@@ -41,7 +41,7 @@ def same_images(images: Mapping[str, Images]) -> None:
         if given != wanted:
             raise ValueError(
                 f"{name} is about {given.told()}, but {first} about {wanted.told()}: an ensemble "
-                "needs the same images (data.name, data.size and data.resample)"
+                "needs the same images (every field of data)"
             )
 
 

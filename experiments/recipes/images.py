@@ -4,15 +4,22 @@ from typing import Annotated, Literal, Self
 
 import pydantic
 
-from experiments.recipes._part import Fraction, Part, Positive
+from experiments.recipes._part import Fraction, Part, Positive, Seed
 
 Resample = Literal["lanczos", "bicubic", "bilinear", "box", "nearest"]
 
 
 class Images(Part):
-    """Which pixels: a data set by name, resized to `size` pixels where given.
+    """Which pixels: a data set by name, and what is made of its images, in this order.
 
-    `resample` is Pillow's filter; `box` is the mean over the area that a pixel covers.
+    `crop` cuts them to their boxes: `boxes` all of them, `train_boxes` the training images alone,
+    as paper P3 did. `channels` makes them gray (1, Pillow's luma) or three channels. `background`
+    pads them to a square, which would otherwise be stretched. `size` resizes them to so many pixels
+    in height and width. `resample` is Pillow's filter; `box` is the mean over the area that a pixel
+    covers.
+
+    Where the files do not say which images are for validation, `validation_share` of every class
+    is, drawn by `validation_seed` (none: 0.2 and 0).
 
     Runs whose images are equal saw the same pixels and can be combined; no other runs can.
     """
@@ -20,11 +27,17 @@ class Images(Part):
     name: str
     size: Positive | None = None
     resample: Resample = "lanczos"
+    channels: Literal[1, 3] | None = None
+    crop: Literal["boxes", "train_boxes"] | None = None
+    background: Literal["white"] | None = None
+    validation_share: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None
+    validation_seed: Seed | None = None
 
     def told(self) -> str:
         """Return the fields that matter, for people."""
         resized = "" if self.size is None else f" at {self.size} px ({self.resample})"
-        return f"{self.name}{resized}"
+        others = self.model_dump(exclude={"name", "size", "resample"}, exclude_none=True)
+        return ", ".join([f"{self.name}{resized}", *(f"{k} {v}" for k, v in others.items())])
 
 
 class Share(Part):

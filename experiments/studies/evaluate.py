@@ -11,7 +11,7 @@ from experiments.datasets import Dataset
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.runs import Run, scores
-from experiments.runs.dataset import describe, other_data
+from experiments.runs.dataset import describe, other_data, same_pixels
 from experiments.training import views as seen
 from experiments.training.predict import BATCH, predict_probs
 
@@ -103,7 +103,5 @@ def check_classes(known: Sequence[str], given: Sequence[str], where: str) -> Non
 def _other_images(run: Run, data: Dataset) -> bool:
     """Whether the run was validated on other images, as far as it kept what tells them apart."""
     described = describe(data)
-    known = (run.dataset.get("digest") or {}).get("validation")
-    if known is not None:
-        return known != described["digest"]["validation"]
-    return bool(other_data(run.dataset, described, part=True))
+    same = same_pixels(run.dataset, described, "validation")
+    return bool(other_data(run.dataset, described, part=True)) if same is None else not same

@@ -23,7 +23,7 @@ from experiments.backend import choose, load, quiet
 from experiments.listener import SILENT, Listener
 from experiments.runs import Run, names
 from experiments.studies._formats import FORMATS, Format, Runner
-from experiments.studies.predict import input_shape, resampling
+from experiments.studies.predict import fitting, input_shape
 from experiments.training.predict import predict_probs
 
 if TYPE_CHECKING:
@@ -135,10 +135,13 @@ def _images(
 ) -> tuple[np.ndarray, str]:
     """Return uint8 images to check on, and what they are."""
     if given:
-        size, (resample, assumed) = (shape[1], shape[0]), resampling(run)
-        fitted = [datasets.fit_picture(image, size, shape[2], resample) for image in given]
-        resized = assumed and any(image.size != size for image in given)
-        how = f", resized ({resample}, for want of a recipe)" if resized else ""
+        size, how = (shape[1], shape[0]), fitting(run)
+        fitted = [
+            datasets.fit_picture(image, size, shape[2], how.resample, how.background)
+            for image in given
+        ]
+        resized = how.assumed and any(image.size != size for image in given)
+        how = f", resized ({how.resample}, for want of a recipe)" if resized else ""
         return np.stack(fitted), f"images given{how}"
     if run.has_samples:
         kept = [run.samples[x] for x in ("wrong_images", "original") if x in run.samples]

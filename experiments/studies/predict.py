@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,7 +27,8 @@ class Prediction:
 
     `resized_from` is None where the image fitted, else (w, h); then by PIL's filter `resample`,
     which is `assumed` where the model has no recipe that names one. Probabilities are means over
-    `views` of the image.
+    `views` of the image. `padded_with` is the color that makes it a square before; `uncropped` says
+    that the model knows images that are cropped to their boxes, and this one, without one, is not.
     """
 
     path: pathlib.Path
@@ -37,6 +39,8 @@ class Prediction:
     resample: str
     assumed: bool
     views: str = "none"
+    padded_with: str | None = None
+    uncropped: bool = False
 
 
 def predict(
@@ -50,9 +54,9 @@ def predict(
 
     `asked` is a run's folder, a `.keras` file, or weights that come with the zoo. Files become
     pixels as those of its data set did: upright, white where transparent, RGB or gray as the model
-    wants, resized by the same filter where they differ. Classes of a model without a run around it
-    are numbers. Raises ValueError that names every file that is missing or no image, and for
-    unknown views, before the model is loaded.
+    wants, padded and resized in the same way where they differ; of boxes to be cropped to they have
+    none. Classes of a model without a run around it are numbers. Raises ValueError that names every
+    file that is missing or no image, and for unknown views, before the model is loaded.
     """
     seen.get(views)
     if top < 1:
@@ -64,11 +68,16 @@ def predict(
     pictures = datasets.open_pictures(paths)
 
     answering = opened()
-    known, resample = answering.class_names, answering.resample
+    known, how = answering.class_names, answering.fitting
     height, width, channels = answering.input_shape
-    pixels = [
-        datasets.fit_picture(picture, (width, height), channels, resample) for picture in pictures
-    ]
+    fit = functools.partial(
+        datasets.fit_picture,
+        size=(width, height),
+        channels=channels,
+        resample=how.resample,
+        background=how.background,
+    )
+    pixels = [fit(picture) for picture in pictures]
     probs = seen.predict_views(answering.model, np.stack(pixels), views)
     order = np.argsort(-probs, axis=1, kind="stable")[:, :top]
     return [
@@ -78,12 +87,23 @@ def predict(
             tuple(float(row[label]) for label in ranked),
             (width, height),
             None if picture.size == (width, height) else picture.size,
-            resample,
-            answering.assumed,
+            how.resample,
+            how.assumed,
             views,
+            how.background if picture.width != picture.height else None,
+            how.uncropped,
         )
         for path, picture, row, ranked in zip(paths, pictures, probs, order, strict=True)
     ]
+
+
+class Fitting(NamedTuple):
+    """How files become the pixels that a model knows; `Prediction` has the same fields."""
+
+    resample: str
+    background: str | None = None
+    uncropped: bool = False
+    assumed: bool = False
 
 
 class _Answering(NamedTuple):
@@ -92,8 +112,7 @@ class _Answering(NamedTuple):
     model: keras.Model
     class_names: Sequence[str]
     input_shape: tuple[int, int, int]
-    resample: str
-    assumed: bool
+    fitting: Fitting
 
 
 def _saved(path: pathlib.Path) -> Callable[[], _Answering]:
@@ -105,7 +124,7 @@ def _saved(path: pathlib.Path) -> Callable[[], _Answering]:
 
         model = zoo.load(file)
         classes = _class_names(run, file, classes=model.output_shape[-1])
-        return _Answering(model, classes, input_shape(run, model), *resampling(run))
+        return _Answering(model, classes, input_shape(run, model), fitting(run))
 
     return opened
 
@@ -118,19 +137,20 @@ def _shipped(found: zoo.Shipped) -> Callable[[], _Answering]:
 
         names, shape = found.class_names, found.input_shape
         options = {"weights": found.weights, "input_shape": shape, "classes": len(names)}
-        return _Answering(zoo.build(found.model, **options), names, shape, found.resample, False)
+        return _Answering(zoo.build(found.model, **options), names, shape, Fitting(found.resample))
 
     return opened
 
 
-def resampling(run: Run) -> tuple[str, bool]:
-    """Return PIL's filter for files that a run's model is asked about, and whether it is assumed.
+def fitting(run: Run) -> Fitting:
+    """Return how files become pixels that a run's model is asked about.
 
-    A model file without a recipe beside it was trained nobody knows how.
+    A model file without a recipe beside it was trained nobody knows how: it is assumed.
     """
     if run.begun:
-        return run.row.data.resample, False
-    return Images.model_fields["resample"].default, True
+        data = run.row.data
+        return Fitting(data.resample, data.background, uncropped=data.crop == "boxes")
+    return Fitting(Images.model_fields["resample"].default, assumed=True)
 
 
 def input_shape(run: Run, model: keras.Model) -> tuple[int, int, int]:

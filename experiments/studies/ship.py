@@ -29,6 +29,11 @@ def ship(run: Run, place: Place, folder: pathlib.Path, listener: Listener = SILE
     row = run.row
     if not run.kind.network or not _as_built(row.model):
         raise ValueError(f"{run} is no network of the zoo as `build` makes it: {row.model_name}")
+    if row.data.crop or row.data.background:
+        raise ValueError(
+            f"{run} was trained on {row.data.told()}: weights that come with the zoo are asked "
+            f"about whole images, resized; train without data.crop and data.background"
+        )
     file = folder / f"{row.model_name}-{row.data.name}.safetensors"
     check_writable(file)
     data = place.dataset(row.data, listener)

@@ -14,6 +14,7 @@ import numpy as np
 import augment
 from experiments.datasets import Split
 from experiments.training import feed
+from experiments.training.enlarging import Enlarge
 from experiments.training.targets import Labels, paired
 
 Code = tuple | None  # what selects the code of the augmentation; None where there is none
@@ -68,12 +69,13 @@ class Drawing:
         return Rows(by_step(views), by_step(drawn), by_step(mixed), targets), code
 
 
-def seen(source: Any, row: Rows, code: Code) -> Any:
+def seen(source: Any, row: Rows, code: Code, enlarge: Enlarge) -> Any:
     """Return the images of one step as the network sees them.
 
-    `source` is the split, read on the host, or an array of JAX with all its images.
+    `source` is the split, read on the host, or an array of JAX with all its images as they go to
+    the device (`enlarging.apart`), which `enlarge` finishes there.
     """
-    views = [_take(source, numbers) for numbers in row.numbers]
+    views = [enlarge(_take(source, numbers)) for numbers in row.numbers]
     for place, packed in enumerate(row.drawn):
         views[place] = augment.apply_packed(views[place], packed, code)
     return augment.mix_packed(*views, *row.mixed) if row.mixed else views[0]

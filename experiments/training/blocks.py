@@ -17,8 +17,9 @@ import keras
 import numpy as np
 
 from experiments.datasets import Split
-from experiments.training import feed
+from experiments.training import enlarging, feed
 from experiments.training._rows import Code, Drawing, Rows, seen
+from experiments.training.enlarging import on_accelerator
 from experiments.training.predict import BATCH
 from experiments.training.targets import Labels, Teacher
 
@@ -34,7 +35,7 @@ def hindrance(trainer: keras.Model, targets: Labels, splits: Sequence[Split]) ->
     """
     if keras.backend.backend() != "jax":
         return "only JAX has another"
-    size = sum(feed.nbytes(split) for split in splits)
+    size = sum(enlarging.nbytes(split) for split in splits)
     reasons = {
         "jit is off": not trainer.jit_compile or trainer.run_eagerly,
         "a teacher answers on the host": isinstance(targets, Teacher),
@@ -44,13 +45,6 @@ def hindrance(trainer: keras.Model, targets: Labels, splits: Sequence[Split]) ->
         ),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def on_accelerator() -> bool:
-    """Tell whether JAX computes on anything but a CPU."""
-    import jax
-
-    return jax.devices()[0].platform != "cpu"
 
 
 def length(steps: int) -> int:
@@ -80,8 +74,11 @@ class Blocks:
 
         self.trainer, self.drawing, self.validation, self.most = trainer, drawing, validation, most
         self.scans, self.length = on_accelerator(), length(drawing.plan.whole)
-        # Images of training, and batches of validation that are one program, on the accelerator.
+        # Images of training, and batches of validation that are one program, on the accelerator;
+        # both as they are stored, and what enlarges them.
         self._source, self._tested = drawing.images, None
+        self._images, self._enlarge = enlarging.apart(drawing.images.images)
+        self._test_images, self._enlarge_tests = enlarging.apart(validation.images)
         self._learn = jax.jit(trainer.train_step, donate_argnums=0)
         self._scan = jax.jit(self._scanned, static_argnames="code", donate_argnums=0)
         self._test = jax.jit(trainer.test_step)
@@ -147,12 +144,12 @@ class Blocks:
         """Send all images; those of validation in equal batches, where they can be divided so."""
         import jax
 
-        images, n = self.drawing.images, len(self.validation)
-        self._source = jax.device_put(images.batch(np.arange(len(images))))
+        n = len(self.validation)
+        self._source = jax.device_put(self._images[np.arange(len(self._images))])
         sizes = [size for size in range(BATCH // 2, 2 * BATCH + 1) if n % size == 0]
         size = min(sizes, key=lambda size: abs(size - BATCH), default=n if n < BATCH else None)
         if size:
-            both = self.validation.batch(np.arange(n)), self.validation.labels
+            both = self._test_images[np.arange(n)], self.validation.labels
             both = (array.reshape(-1, size, *array.shape[1:]) for array in both)
             self._tested = jax.device_put(tuple(both))
 
@@ -202,16 +199,16 @@ class Blocks:
         step = functools.partial(self._step, self.trainer.train_step, source, code)
         return jax.lax.scan(step, state, rows)
 
-    @staticmethod
     def _step(
-        learn: Callable, source: Any, code: Code, state: tuple, row: Rows
+        self, learn: Callable, source: Any, code: Code, state: tuple, row: Rows
     ) -> tuple[tuple, Any]:
         """Learn from a batch: a step of a scan, or one by itself."""
-        logs, state = learn(state, (seen(source, row, code), row.targets))
+        logs, state = learn(state, (seen(source, row, code, self._enlarge), row.targets))
         return state, tuple(logs[name] for name in TOLD)
 
     def _test_one(self, state: tuple, batch: tuple) -> tuple[tuple, None]:
-        return self.trainer.test_step(state, batch)[1], None
+        images, labels = batch
+        return self.trainer.test_step(state, (self._enlarge_tests(images), labels))[1], None
 
 
 def _scores(trainer: keras.Model) -> dict[str, float]:

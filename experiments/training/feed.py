@@ -13,6 +13,7 @@ import numpy as np
 
 import augment
 from experiments.datasets import Split
+from experiments.training import enlarging
 from experiments.training.targets import Labels, paired
 
 # Share of the device's memory that the whole data set may take.
@@ -144,20 +145,16 @@ class Validation(keras.utils.PyDataset):
 
     def __init__(self, split, batch_size: int):
         super().__init__()
-        self.split, self.batch_size = split, batch_size
+        self.labels, self.batch_size = split.labels, batch_size
+        self._images, self._enlarge = enlarging.apart(split.images)
 
     def __len__(self) -> int:
-        return -(-len(self.split.labels) // self.batch_size)
+        return -(-len(self.labels) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         start = index * self.batch_size
-        indices = np.arange(start, min(start + self.batch_size, len(self.split.labels)))
-        return self.split.batch(indices), self.split.labels[indices]
-
-
-def nbytes(split) -> int:
-    """Return the size of all images of a split."""
-    return split.batch(np.arange(min(len(split.labels), 1))).nbytes * len(split.labels)
+        indices = np.arange(start, min(start + self.batch_size, len(self.labels)))
+        return self._enlarge(self._images[indices]), self.labels[indices]
 
 
 def room() -> float:
@@ -174,19 +171,20 @@ def _pixels(split) -> Callable[[np.ndarray], object]:
 
     TensorFlow reads from the host: its input pipeline would copy each batch back and forth.
     """
-    n, size = len(split.labels), nbytes(split)
+    n, size = len(split.labels), enlarging.nbytes(split)
+    images, enlarge = enlarging.apart(split.images)
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
         if size < room():
-            resident = jax.device_put(split.batch(np.arange(n)), jax.devices()[0])
+            resident = jax.device_put(images[np.arange(n)], jax.devices()[0])
             take = jax.jit(lambda images, indices: images[indices])
-            return lambda indices: take(resident, indices)
+            return lambda indices: enlarge(take(resident, indices))
     if backend == "torch":
         import torch
 
         if torch.cuda.is_available() and size < RESIDENT_SHARE * torch.cuda.mem_get_info()[1]:
-            resident = torch.from_numpy(split.batch(np.arange(n))).cuda()
-            return lambda indices: resident[torch.from_numpy(indices).cuda()]
-    return split.batch
+            resident = torch.from_numpy(images[np.arange(n)]).cuda()
+            return lambda indices: enlarge(resident[torch.from_numpy(indices).cuda()])
+    return lambda indices: enlarge(images[indices])

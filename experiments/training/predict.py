@@ -20,11 +20,15 @@ ORIGINALS, VIEWS = 6, 5  # training images shown, augmented views of each
 def predict_probs(model: keras.Model, images: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
     """Return the probabilities (n, classes) float32 of images (n, h, w, c), raw pixels 0..255.
 
-    `images` may be memory-mapped: one batch at a time is read. The last batch is filled up to the
+    `images` may be memory-mapped: one batch at a time is read, and enlarged where it is stored
+    smaller, as in training. The last batch is filled up to the
     size of the others, so that every backend compiles once.
     Raises ValueError for images that do not fit the model, or are not finite.
     """
+    from experiments.training import enlarging
+
     _check_images(model, images)
+    images, enlarge = enlarging.apart(images)
     size = min(batch_size, len(images))
     parts = []
     for start in range(0, len(images), size):
@@ -41,7 +45,7 @@ def predict_probs(model: keras.Model, images: np.ndarray, batch_size: int = BATC
         count = len(batch)
         if count < size:
             batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), batch.dtype)])
-        parts.append(np.asarray(model.predict_on_batch(batch), np.float32)[:count])
+        parts.append(np.asarray(model.predict_on_batch(enlarge(batch)), np.float32)[:count])
     return np.concatenate(parts)
 
 

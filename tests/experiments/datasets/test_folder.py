@@ -123,7 +123,7 @@ def test_folder_broken(tmp_path, how, load, tree):
 
 def test_folder_class_too_small_to_divide(tmp_path, load, tree):
     root = tree(tmp_path / "pets", ("",), count=2)
-    with pytest.raises(ValueError, match="class 'a' has 2 images, too few to set a fifth aside"):
+    with pytest.raises(ValueError, match="class 'a' has 2 images, too few to set 20% aside"):
         load("folder", root)
 
 

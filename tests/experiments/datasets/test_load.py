@@ -1,6 +1,7 @@
 """Names, arguments and facts: what is wrong is said before anything is decoded."""
 
 import os
+import re
 import sys
 
 import pytest
@@ -22,9 +23,6 @@ def ask(request, monkeypatch, load):
 def test_unknown_name_gets_close_matches(ask):
     with pytest.raises(ValueError, match="no data set 'tinyimagenet'; did you mean tiny_imagenet"):
         ask("tinyimagenet")
-    # Facts are known of it, but it cannot be read.
-    with pytest.raises(ValueError, match="no data set 'stanford_cars'"):
-        ask("stanford_cars")
 
 
 @pytest.mark.parametrize("size", [0, -3, 32.0, True, "64", 1025, 100_000])
@@ -39,7 +37,43 @@ def test_wrong_filter(resample, ask):
         ask("digits", resample=resample)
 
 
-@pytest.mark.parametrize("name", ["tiny_imagenet", "folder"])
+CHOICES = {
+    "channels": ([0, 2, 4, True, "3"], "choose of 1, 3"),
+    "crop": (["box", True, []], "choose of boxes, train_boxes"),
+    "background": (["black", 255], "choose of white"),
+    "validation_share": ([0, 1, 1.0, -0.5, "0.2"], "between 0 and 1"),
+    "validation_seed": ([-1, 0.5, True, 2**32], "a whole number from 0"),
+}
+
+
+@pytest.mark.parametrize("option", CHOICES)
+def test_wrong_options(option, ask):
+    values, message = CHOICES[option]
+    for value in values:
+        place = rf"{option} \(--{option.replace('_', '-')}\) {re.escape(repr(value))}: .*{message}"
+        with pytest.raises(ValueError, match=place):
+            ask("digits", **{option: value})
+
+
+def test_unknown_option(ask):
+    with pytest.raises(TypeError, match="colour: no option of a data set; there are crop, chan"):
+        ask("digits", colour=3)
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "cifar10"])
+@pytest.mark.parametrize("crop", ["boxes", "train_boxes"])
+def test_a_data_set_without_boxes_is_not_cropped(name, crop, ask):
+    with pytest.raises(ValueError, match=rf"crop \(--crop\) '{crop}': {name} has no boxes"):
+        ask(name, crop=crop)
+
+
+@pytest.mark.parametrize("option", [{"validation_share": 0.5}, {"validation_seed": 1}])
+def test_a_split_of_its_own_is_not_chosen(option, ask):
+    with pytest.raises(ValueError, match="digits says itself which images .* leave out valid"):
+        ask("digits", **option)
+
+
+@pytest.mark.parametrize("name", ["tiny_imagenet", "folder", "csv", "stanford_cars"])
 def test_data_dir_is_asked_for(name, ask):
     with pytest.raises(ValueError, match=rf"{name} needs data_dir \(--data-dir\)"):
         ask(name)
@@ -53,6 +87,8 @@ def test_data_dir_is_asked_for(name, ask):
         ("cifar100", "cifar-100-binary.tar.gz.*pickles"),
         ("mnist", "mnist.npz.*keras.datasets"),
         ("folder", "one folder of images per class"),
+        ("csv", "columns path and label"),
+        ("stanford_cars", "car_ims/ with cars_annos.mat, or cars_train/"),
     ],
 )
 def test_nothing_there_says_what_was_wanted(name, hint, tmp_path, ask, write):
@@ -104,7 +140,8 @@ def test_check_asks_no_network(name, monkeypatch):
 def test_facts():
     assert datasets.facts("tiny_imagenet") == (200, 100_000, 10_000, (64, 64, 3), False)
     assert datasets.facts("stanford_cars") == (196, 8_144, 8_041, None, False)
-    assert datasets.facts("folder") is datasets.facts("my own") is None
+    for name in ("folder", "csv", "my own"):
+        assert datasets.facts(name) is None
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

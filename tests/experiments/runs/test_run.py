@@ -237,6 +237,18 @@ def test_of_a_run_without_a_digest_the_order_of_labels_says_most(begun, data):
         begun.check_data(other)
 
 
+def test_of_older_runs_nobody_knows_how_their_images_were_enlarged(begun, data):
+    """Their digest is of large pixels, that of today of the stored ones: neither is the other's."""
+    kept = dict(begun.dataset["digest"])
+    small = {key: f"{digest} enlarged from 4x4 to 8x8 by box" for key, digest in kept.items()}
+    begun.check_data(dataclasses.replace(data, digest=small))
+    begun.dataset["digest"] = small
+    begun.check_data(data)
+    other = {key: told.replace("box", "bicubic") for key, told in small.items()}
+    with pytest.raises(ValueError, match="the train images or labels are others"):
+        begun.check_data(dataclasses.replace(data, digest=other))
+
+
 def test_two_runs_are_of_the_same_images_or_not(run, begun):
     other = copy.copy(run.dataset) | {"validation": 7}
     run.check_same(run.dataset, "other")

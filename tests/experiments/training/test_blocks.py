@@ -10,9 +10,9 @@ import pytest
 
 import augment
 import zoo
-from experiments.datasets import Dataset, Split
+from experiments.datasets import Dataset, Enlarged, Split
 from experiments.runs import Run
-from experiments.training import _rows, blocks, checkpoint, feed
+from experiments.training import _rows, blocks, checkpoint, enlarging, feed
 from experiments.training.targets import Labels, Teacher
 
 pytestmark = pytest.mark.backend
@@ -102,6 +102,26 @@ def test_a_scan_is_the_same_up_to_rounding(name, looped, run, scans, tmp_path):
 
 
 @jax_alone
+def test_scans_enlarge_images_that_are_stored_small(
+    stripes, parse, train, scans, tmp_path, monkeypatch
+):
+    """Of training and of validation; with nothing drawn, programs differ in their images alone."""
+    halves = [Split(s.images[:, ::2, ::2], s.labels) for s in (stripes.train, stripes.validation)]
+    small = [Split(Enlarged(s.images, 28, "bicubic"), s.labels) for s in halves]
+    large = [Split(np.asarray(s.images), s.labels) for s in small]
+    row = parse(**PLAIN | {"augment": None, "epochs": 1, "average": None})
+    runs = []
+    for name, (one, other) in {"large": large, "small": small}.items():
+        monkeypatch.setattr(enlarging, "on_accelerator", lambda: True)
+        data = Dataset("stripes", one, other, tuple("abcd"), tuple("abcd"))
+        runs.append(train(row, tmp_path / name, data))
+    for ours, theirs in zip(*(zoo.load(run.model_file).get_weights() for run in runs), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)  # as above, of rounding
+    for key in ("loss", "val_loss", "val_top1"):
+        np.testing.assert_allclose(*(run.history[key] for run in runs), rtol=1e-4)
+
+
+@jax_alone
 @pytest.mark.parametrize("how", ["step by step", "scans"])
 def test_a_run_that_was_cut_off_ends_like_an_unbroken_one(
     how, looped, run, assert_same, request, tmp_path
@@ -187,19 +207,28 @@ WHOLE = {"alternating_flip": True, "width_shift": 3, "cutout": 5}
 @jax_alone
 @pytest.mark.parametrize("mix", [None, MIX])
 @pytest.mark.parametrize("policy", [None, {}, WHOLE, "C"], ids=["none", "empty", "whole", "C"])
-def test_blocks_are_made_of_the_batches_of_the_feed(policy, mix, stripes):
+@pytest.mark.parametrize("small", [False, True], ids=["", "enlarged"])
+def test_blocks_are_made_of_the_batches_of_the_feed(small, policy, mix, stripes, monkeypatch):
     import jax
 
+    split = stripes.train
+    if small:
+        split = Split(Enlarged(split.images, 40, "bicubic"), split.labels)
     plan = feed.Plan(50, 15, seed=3, extra=14, per_batch=2)
     policy = None if policy is None else augment.get(policy)
-    drawing = _rows.Drawing(stripes.train, plan, policy, Labels(mixed=bool(mix)), mix)
-    batches, resident = drawing.batches(2), jax.device_put(stripes.train.images)
+    drawing = _rows.Drawing(split, plan, policy, Labels(mixed=bool(mix)), mix)
+    batches, (_, as_it_is) = drawing.batches(2), enlarging.apart(split.images)
+    monkeypatch.setattr(enlarging, "on_accelerator", lambda: True)
+    images, enlarge = enlarging.apart(split.images)
+    assert images is stripes.train.images
+    resident = jax.device_put(images)
     rows, code = drawing.rows(2, np.stack(list(plan.epoch(2))[: plan.whole]))
-    compiled = jax.jit(functools.partial(_rows.seen, code=code))
+    compiled = jax.jit(functools.partial(_rows.seen, code=code, enlarge=enlarge))
     for step in range(plan.whole):
         images, targets = next(batches)
         np.testing.assert_array_equal(rows.row(step).targets, targets)
-        np.testing.assert_array_equal(_rows.seen(stripes.train, rows.row(step), code), images)
+        by_itself = _rows.seen(split, rows.row(step), code, as_it_is)
+        np.testing.assert_array_equal(by_itself, images)
         # In one program, products and sums may be rounded together: of 0 to 255, and where a
         # channel was shifted.
         ours = compiled(resident, rows.row(step))
