@@ -71,10 +71,15 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def check(path: pathlib.Path) -> None:
+    """Raise ValueError for a file that no figure is written to."""
+    if path.suffix not in FILES:
+        raise ValueError(f"a figure is written as {', '.join(FILES)}, got {path}: change its end")
+
+
 def write(figure: Figure, path: pathlib.Path) -> None:
     """Write the figure on white to a file, as its suffix says: .svg, .png or .pdf."""
-    if path.suffix not in FILES:
-        raise ValueError(f"a figure is written as {', '.join(FILES)}, got {path}")
+    check(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         none = {"Date": None} if path.suffix == ".svg" else None
