@@ -10,7 +10,7 @@ such images in pairs; for a program of the caller's own, what is drawn may be pa
 """
 
 from augment._draw import draw
-from augment.policy import POLICIES, A, B, C, Policy, get
+from augment.policy import CARS, POLICIES, A, B, C, Policy, get
 
 # Attributes that need more than NumPy, and where they live: `import augment` must stay free of it.
 _LAZY = {
@@ -33,7 +33,7 @@ _LAZY = {
     "corrupt": "corruptions",
 }
 
-__all__ = ["A", "B", "C", "POLICIES", "Policy", "draw", "get", *_LAZY]
+__all__ = ["A", "B", "C", "CARS", "POLICIES", "Policy", "draw", "get", *_LAZY]
 
 
 def __getattr__(name: str):
