@@ -11,7 +11,7 @@ measure a trained model's robustness there are attacks (`fgsm`, `pgd`) and commo
 """
 
 from augment._draw import draw
-from augment.policy import POLICIES, A, B, C, Policy, get
+from augment.policy import CARS, POLICIES, A, B, C, Policy, get
 
 # Attributes that need more than NumPy, and where they live: `import augment` must stay free of it.
 _LAZY = {
@@ -36,7 +36,7 @@ _LAZY = {
     "corrupt": "corruptions",
 }
 
-__all__ = ["A", "B", "C", "POLICIES", "Policy", "draw", "get", *_LAZY]
+__all__ = ["A", "B", "C", "CARS", "POLICIES", "Policy", "draw", "get", *_LAZY]
 
 
 def __getattr__(name: str):

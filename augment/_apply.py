@@ -8,9 +8,12 @@ from keras import ops
 
 from augment import _draw, _finish, _pixels, _warp
 from augment._compile import is_compiled
+from augment._draw import JITTERS
 from augment.policy import Policy, get
 
-GREY = "channel shift, brightness and cutout"  # what a policy has in grey levels
+# What a policy has in grey levels, or clips to them.
+GREY = "channel shift, brightness, jitter, erasing and cutout"
+_GREY = ("channel_shift", "brightness", "erasing", "cutout", *JITTERS)
 
 
 def batch(images, policy, *, seed: int, epoch: int, indices):
@@ -38,10 +41,14 @@ def batch(images, policy, *, seed: int, epoch: int, indices):
     if len(indices) != len(images):
         raise ValueError(f"{len(images)} images but {len(indices)} indices: one each is needed")
     if isinstance(images, np.ndarray):
-        grey = policy.channel_shift or policy.brightness or policy.cutout
-        _pixels.extent(images, GREY if grey else "")
+        _pixels.extent(images, in_grey(policy))
     drawn = _draw.draw(policy, seed=seed, epoch=epoch, indices=indices, shape=images.shape[1:])
     return _apply(images, drawn, policy)
+
+
+def in_grey(policy: Policy) -> str:
+    """Name what is given in grey levels, if the policy has any of it."""
+    return GREY if any(getattr(policy, name) for name in _GREY) else ""
 
 
 def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
@@ -50,7 +57,8 @@ def apply(images, drawn: dict, policy: Policy | str | dict, center=None):
     Args:
         images: (n, height, width, channels), raw pixels 0..255.
         drawn: arrays (n, ...) by name; an operation without an entry is left out.
-        policy: gives fill mode, cval, interpolation order and the size and value of cutout.
+        policy: gives fill mode, cval, interpolation order, the value of what is erased, and size
+            and value of cutout.
         center: (row, column) about which the geometry turns; None for the middle.
 
     Returns:

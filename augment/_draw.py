@@ -1,15 +1,12 @@
-"""Random numbers of a policy as a pure function of (policy, seed, epoch, index).
-
-A counter-based generator: the 64-bit finalizer of SplitMix64 (Steele, Lea, Flood 2014) chained
-over seed, epoch and index gives each image a state; parameter k is the k-th output from it. There
-is no global state, so batch size, order, workers and restarts cannot change a draw.
-"""
+"""What happens to an image, as a pure function of (policy, seed, epoch, index)."""
 
 import functools
 import typing
 
 import numpy as np
 
+from augment import _boxes
+from augment._uniforms import uniforms
 from augment.policy import Policy, get
 
 
@@ -35,12 +32,21 @@ COLUMNS = {
     "brightness": Columns(11),
     "channel_shuffle": Columns(12),  # decision
     "channel_order": Columns(13, 1011),  # as many as the image has channels
-    # From LATER on, of transforms to come, with room in each for a number that was not thought of:
-    "color_jitter": Columns(1024, 16),  # decision, four factors, order of the four operations
-    "grayscale": Columns(1040, 16),  # decision
-    "erasing": Columns(1056, 16),  # decision, area, ratio, row, column, values of the channels
-    "perspective": Columns(1072, 16),  # decision, two numbers of each corner
-    "resized_crop": Columns(1088, 16),  # area, ratio, row, column
+    # From LATER on blocks of 16, with room in each for a number that was not thought of.
+    "jitter_brightness": Columns(1025),
+    "jitter_contrast": Columns(1026),
+    "jitter_saturation": Columns(1027),
+    "jitter_hue": Columns(1028),
+    "jitter_order": Columns(1029, 4),  # one for each operation, whose order is that of the numbers
+    "grayscale": Columns(1040),  # decision, as the two below
+    "erasing": Columns(1056),
+    "erase_box": Columns(1057, 4),  # area, ratio, row, column
+    "perspective": Columns(1072),
+    "corners": Columns(1073, 8),  # x and y of each
+    "crop_box": Columns(1088, 4),  # as erase_box
+    "scale": Columns(1096),
+    "shear_x": Columns(1097),
+    "extra_rotation": Columns(1098),
     "alternating_flip": Columns(1104),  # even or odd epochs
     "cutout_row": Columns(1105),
     "cutout_column": Columns(1106),
@@ -49,7 +55,8 @@ COLUMNS = {
 
 LATER, END = 1024, 1112  # columns that `augment.Augment` draws apart from those before them
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd
+# In the order of their numbers and columns.
+JITTERS = ("jitter_brightness", "jitter_contrast", "jitter_saturation", "jitter_hue")
 _ALL_EPOCHS = -1  # stands in the place of the epoch where a draw is for all of them
 
 
@@ -64,11 +71,18 @@ def draw(policy, *, seed: int, epoch: int, indices, shape) -> dict[str, np.ndarr
         shape: (height, width, channels) of one image.
 
     Returns:
-        Arrays (n, ...) by Keras' names, those only that the policy has: theta and shear (degrees);
+        Arrays (n, ...), those only that the policy has. By Keras' names: theta and shear (degrees);
         tx, ty (pixels along columns and rows); zx, zy (factors along columns and rows);
-        flip_horizontal, flip_vertical (bool); channel_shift_intensity; brightness (factor);
-        channel_order (n, channels), the source of each channel; cutout_row, cutout_column (pixel in
-        the middle of the square).
+        flip_horizontal, flip_vertical (bool); channel_shift_intensity; brightness (factor).
+        channel_order (n, channels), the source of each channel. scale (factor); shear_x,
+        extra_rotation (degrees). corners (n, 8): x and y, in pixels, to which the corners move,
+        clockwise from top left. crop_ and erase_ top, left, height, width (pixels; a height of 0
+        erases nothing). jitter_brightness, _contrast, _saturation (factors), _hue (share of the
+        circle); jitter_order (n, operations), their numbers in this order as they follow each
+        other. grayscale (bool). cutout_row, cutout_column (pixel in the middle of the square).
+
+    Raises:
+        ValueError: the policy does not fit images of this shape.
 
     """
     policy, shape = get(policy), tuple(int(side) for side in shape)
@@ -88,15 +102,6 @@ def alternating(seed: int, epoch: int, indices) -> np.ndarray:
     return odd == bool(int(epoch) % 2)
 
 
-def permutation(seed: int, epoch: int, n: int, stream: int = 0) -> np.ndarray:
-    """Draw the order (n,) in which an epoch visits n images, unrelated to what `draw` returns.
-
-    Orders of other streams are unrelated to it.
-    """
-    keys = uniforms(~int(seed), epoch, np.arange(n), np.array([stream]))[:, 0]
-    return np.argsort(keys, kind="stable")
-
-
 def image_numbers(indices, n: int) -> np.ndarray:
     """Return the numbers (n,) of n images in their data set; None stands for 0 to n - 1."""
     indices = np.arange(n) if indices is None else np.asarray(indices)
@@ -108,28 +113,11 @@ def image_numbers(indices, n: int) -> np.ndarray:
     return indices
 
 
-def uniforms(seed: int, epoch: int, indices, columns: np.ndarray) -> np.ndarray:
-    """Draw uniform numbers (n, columns) in [0, 1), with 53 bits, of the columns by number."""
-    indices = np.asarray(indices)
-    if indices.ndim != 1 or (indices.size and not np.issubdtype(indices.dtype, np.integer)):
-        raise ValueError(f"indices must be whole numbers (n,), got {indices.dtype} {indices.shape}")
-    states = _mix(_stream(int(seed), int(epoch)) + _GAMMA * indices.astype(np.uint64))
-    steps = _GAMMA * (columns + 1).astype(np.uint64)
-    return (_mix(states[:, None] + steps) >> np.uint64(11)) * 2.0**-53
-
-
-@functools.lru_cache(maxsize=64)
-def _stream(seed: int, epoch: int) -> np.ndarray:
-    state = np.zeros(1, np.uint64)  # an array wraps around in silence, a scalar warns
-    for word in (seed, epoch):
-        state = _mix(state + _GAMMA * np.array([word % (1 << 64)], np.uint64))
-    return state
-
-
-def _mix(state: np.ndarray) -> np.ndarray:
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
+def reads_later(policy: Policy) -> bool:
+    """Tell whether a policy reads columns from LATER on, whatever the images' shape."""
+    ranges = _ranges(policy, 1, 1).keys()
+    others = (policy.cutout, policy.grayscale, policy.erasing, policy.perspective, policy.crop_area)
+    return any(others) or any(COLUMNS[name].first >= LATER for name in ranges)
 
 
 class Plan(typing.NamedTuple):
@@ -143,6 +131,9 @@ class Plan(typing.NamedTuple):
     choices: dict[str, tuple]  # (limit, side in pixels), see Policy.width_shift
     pixels: dict[str, int]  # one of so many, from 0
     shares: dict[str, float]  # probabilities
+    boxes: dict[str, _boxes.Fitting]
+    corners: _boxes.Corners | None
+    jitters: list[int]  # numbers of the jitters whose order is drawn
 
 
 def plan(policy: Policy, shape: tuple[int, int, int]) -> Plan:
@@ -154,33 +145,30 @@ def plan(policy: Policy, shape: tuple[int, int, int]) -> Plan:
 @functools.lru_cache(maxsize=256)
 def _plan(policy: Policy, shape: tuple[int, int, int], *_types: type) -> Plan:
     height, width, channels = shape
-    zoom = policy.zoom if policy.zoom != (1.0, 1.0) else None
-    ranges = {
-        "theta": _around(policy.rotation),
-        "tx": _pixels(policy.width_shift, width),
-        "ty": _pixels(policy.height_shift, height),
-        "shear": _around(policy.shear),
-        "zx": zoom,
-        "zy": zoom,
-        "channel_shift_intensity": _around(policy.channel_shift),
-        "brightness": policy.brightness,
-    }
-    ranges = {name: bounds for name, bounds in ranges.items() if bounds}
+    _check_channels(policy, channels)
+    ranges = _ranges(policy, height, width)
     choices = {"tx": (policy.width_shift, width), "ty": (policy.height_shift, height)}
     choices = {k: v for k, v in choices.items() if v[0] and not isinstance(v[0], float)}
+    pixels = {"cutout_row": height, "cutout_column": width} if policy.cutout else {}
     shares = {
         "flip_horizontal": policy.horizontal_flip,
         "flip_vertical": policy.vertical_flip,
         "channel_shuffle": policy.channel_shuffle,
+        "grayscale": policy.grayscale,
+        "erasing": policy.erasing,
+        "perspective": policy.perspective_probability if policy.perspective else 0,
     }
     shares = {name: share for name, share in shares.items() if share}
-    pixels = {"cutout_row": height, "cutout_column": width} if policy.cutout else {}
+    boxes = _boxes.of_policy(policy, (height, width))
+    jitters = [number for number, name in enumerate(JITTERS) if name in ranges]
     counts = dict.fromkeys(ranges, 1) | dict.fromkeys(choices, 2)
     counts |= dict.fromkeys([*pixels, *shares], 1)
+    counts |= dict.fromkeys([f"{name}_box" for name in boxes], 4)
+    if policy.perspective:
+        counts["corners"] = 8
+    if len(jitters) > 1:
+        counts["jitter_order"] = len(JITTERS)
     if policy.channel_shuffle:
-        most = COLUMNS["channel_order"].count
-        if channels > most:
-            raise ValueError(f"images of {channels} channels: channel_shuffle takes up to {most}")
         counts["channel_order"] = channels
     columns = [COLUMNS[name].first + k for name, count in counts.items() for k in range(count)]
     places = np.cumsum([0, *counts.values()])[:-1].tolist()
@@ -194,7 +182,44 @@ def _plan(policy: Policy, shape: tuple[int, int, int], *_types: type) -> Plan:
         choices=choices,
         pixels=pixels,
         shares=shares,
+        boxes=boxes,
+        corners=_boxes.corners(policy.perspective, (height, width)) if policy.perspective else None,
+        jitters=jitters,
     )
+
+
+def _ranges(policy: Policy, height: int, width: int) -> dict[str, tuple[float, float]]:
+    """Return what is uniform between two numbers."""
+    zoom = policy.zoom if policy.zoom != (1.0, 1.0) else None
+    ranges = {
+        "theta": _around(policy.rotation),
+        "tx": _pixels(policy.width_shift, width),
+        "ty": _pixels(policy.height_shift, height),
+        "shear": _around(policy.shear),
+        "zx": zoom,
+        "zy": zoom,
+        "channel_shift_intensity": _around(policy.channel_shift),
+        "brightness": policy.brightness,
+        "scale": policy.scale if policy.scale != (1.0, 1.0) else None,
+        "shear_x": _around(policy.shear_x),
+        "extra_rotation": _around(policy.extra_rotation),
+        "jitter_hue": _around(policy.jitter_hue),
+    }
+    for name in JITTERS[:-1]:
+        if most := getattr(policy, name):
+            ranges[name] = (max(0.0, 1 - most), 1 + most)
+    return {name: bounds for name, bounds in ranges.items() if bounds}
+
+
+def _check_channels(policy: Policy, channels: int) -> None:
+    most = COLUMNS["channel_order"].count
+    if policy.channel_shuffle and channels > most:
+        raise ValueError(f"images of {channels} channels: channel_shuffle takes up to {most}")
+    colors = ("jitter_contrast", "jitter_saturation", "jitter_hue", "grayscale")
+    if channels not in (1, 3) and (given := [name for name in colors if getattr(policy, name)]):
+        raise ValueError(
+            f"images of {channels} channels: {', '.join(given)} takes gray ones (1) and RGB (3)"
+        )
 
 
 def parameters(found: Plan, u, ops=np) -> dict:
@@ -213,6 +238,20 @@ def parameters(found: Plan, u, ops=np) -> dict:
         drawn[name] = ops.floor(u[:, found.place[name]] * count)
     for name, share in found.shares.items():
         drawn[name] = u[:, found.place[name]] < share
+    for name, box in found.boxes.items():
+        place = found.place[f"{name}_box"]
+        sides = _boxes.draw(box, u[:, place : place + 4], ops)
+        drawn |= {f"{name}_{side}": values for side, values in sides.items()}
+    if "erasing" in drawn:
+        drawn["erase_height"] = ops.where(drawn.pop("erasing"), drawn["erase_height"], 0.0)
+    if found.corners:
+        place, moved = found.place["corners"], drawn.pop("perspective")
+        drawn["corners"] = _boxes.draw_corners(found.corners, moved, u[:, place : place + 8], ops)
+    if "jitter_order" in found.place:
+        # Of all four, those that there are: their order stays when another one is switched on.
+        keys = found.place["jitter_order"] + np.array(found.jitters)
+        order = ops.argsort(ops.take(u, keys, axis=1), axis=1)
+        drawn["jitter_order"] = ops.take(np.array(found.jitters, "int32"), order)
     if "channel_shuffle" in drawn:
         shuffled = drawn.pop("channel_shuffle")[:, None]
         order = ops.argsort(u[:, found.place["channel_order"] :], axis=1)

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 
-def _mean(images, fold: bool):
+def mean(images, fold: bool):
     """Average each image (n, 1, 1, 1); `fold` as in `_color.extremes`."""
     size = math.prod(images.shape[1:])
     flat = ops.reshape(images, (ops.shape(images)[0], size))
@@ -21,11 +21,11 @@ def _mean(images, fold: bool):
 
 
 def _center(images, _flag, fold: bool):
-    return images - _mean(images, fold)
+    return images - mean(images, fold)
 
 
 def _normalize(images, _flag, fold: bool):
-    deviation = ops.sqrt(_mean(ops.square(images - _mean(images, fold)), fold))
+    deviation = ops.sqrt(mean(ops.square(images - mean(images, fold)), fold))
     return images / (deviation + 1e-6)
 
 

@@ -10,7 +10,7 @@ import typing
 import keras
 import numpy as np
 
-from augment import _apply, _draw, _files, _pixels
+from augment import _apply, _files, _pixels, _uniforms
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -116,7 +116,7 @@ class Iterator(keras.utils.PyDataset):
         known, order = self._order
         if known != epoch:
             if self.shuffle:
-                order = _draw.permutation(self.seed, epoch, self.n)
+                order = _uniforms.permutation(self.seed, epoch, self.n)
             else:
                 order = np.arange(self.n)
             self._order = (epoch, order)
@@ -137,8 +137,7 @@ class ArrayIterator(Iterator):
     def __init__(self, generator, x, y, sample_weight, ignore_class_split=False, **options):
         options = Options(**options)
         x = _apply.as_images(np.asarray(x))
-        grey = generator.channel_shift_range or generator.brightness_range
-        _pixels.extent(x, _apply.GREY if grey else "")
+        _pixels.extent(x, _apply.in_grey(generator.policy()))
         arrays = {"y": y, "sample_weight": sample_weight}
         arrays = {k: None if v is None else np.asarray(v) for k, v in arrays.items()}
         for name, array in arrays.items():

@@ -1,8 +1,8 @@
-"""Applies drawn parameters to a batch on the device: one affine warp, then color.
+"""Applies drawn parameters to a batch on the device: one warp, then color, then what is erased.
 
 Semantics of Keras' deprecated ImageDataGenerator, which are SciPy's `ndimage.affine_transform`
-for the warp. The code is `keras.ops`; how it is compiled differs by backend: XLA on TensorFlow and
-JAX, eager on torch.
+for the warp, and torchvision's for what that one has not. The code is `keras.ops`; how it is
+compiled differs by backend: XLA on TensorFlow and JAX, eager on torch.
 """
 
 import functools
@@ -12,17 +12,25 @@ import keras
 import numpy as np
 from keras import ops
 
-from augment import _color, _finish, _sample
-from augment._geometry import cut_out, inside, matrices
+from augment import _color, _finish, _jitter, _sample
+from augment._geometry import cut_out, erase, inside, places
 from augment.policy import Policy
 
-GEOMETRY = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
+AFFINE = {"theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"}
+AFFINE |= {"scale", "shear_x", "extra_rotation"}
+CROP, ERASE = (
+    {f"{what}_{side}" for side in ("top", "left", "height", "width")} for what in ("crop", "erase")
+)
+GEOMETRY = AFFINE | CROP | {"corners"}
 WHOLE = {"tx", "ty", "flip_horizontal", "flip_vertical"}  # may take pixels as they are
 MOVES = GEOMETRY | {"channel_order"}
-COLOR = {"channel_shift_intensity", *_color.BY_NUMBER}
-KNOWN = MOVES | COLOR | {"cutout_row", "cutout_column"}
-BY_CHANNEL = {"channel_order", *_finish.BY_CHANNEL}
-OF_IMAGE = {"channel_shift_intensity", *_finish.OF_IMAGE}
+# Behind the jitters: they come apart, between this and what goes before.
+LAST = {"grayscale", "cutout_row", "cutout_column", *ERASE, *_finish.STEPS}
+COLOR = {"channel_shift_intensity", *_color.BY_NUMBER, *_jitter.DRAWN, "grayscale"}
+KNOWN = MOVES | COLOR | ERASE | {"cutout_row", "cutout_column"}
+WIDE = {"channel_order", "corners", "jitter_order", *_finish.BY_CHANNEL}  # (n, columns)
+# These need all channels of a warped pixel, or all of its pixels.
+OF_IMAGE = {"channel_shift_intensity", "grayscale", *_jitter.DRAWN, *_finish.OF_IMAGE}
 
 Layout = tuple[tuple[str, int], ...]  # names of the parameters in a packed array, and their widths
 
@@ -35,12 +43,15 @@ class Sampling(typing.NamedTuple):
     order: int
     center: tuple[float, float] | None = None
     cutout: tuple[int, float] = (0, 0.0)  # side, value
+    erasing: float = 0.0  # value
 
 
 def sampling(policy: Policy, center=None) -> Sampling:
     """Select what of `policy` is compiled in."""
     cutout = (policy.cutout, policy.cutout_value) if policy.cutout else (0, 0.0)
-    return Sampling(policy.fill_mode, policy.cval, policy.interpolation_order, center, cutout)
+    erasing = policy.erasing_value if policy.erasing else 0.0
+    order = policy.interpolation_order
+    return Sampling(policy.fill_mode, policy.cval, order, center, cutout, erasing)
 
 
 def exact(drawn: dict, how: Sampling) -> Sampling:
@@ -63,25 +74,61 @@ def transform(images, drawn: dict, how: Sampling):
 def color(
     images, drawn: dict, how: Sampling, compiled=lambda function: function, fold: bool = False
 ):
-    """Change the colors of a warped batch, cut out, and take the generator's steps.
+    """Change the colors of a warped batch, erase and cut out, and take the generator's steps.
 
     Its functions may be `compiled` one by one.
     """
+    for stage in stages(drawn.keys()):
+        images = stage(images, drawn, how, compiled, fold)
+    return images
+
+
+def stages(names) -> list[typing.Callable]:
+    """Return the functions that change colors by what has been drawn, one behind the other."""
+    names = names - MOVES
+    jitters = names & _jitter.DRAWN
+    if not jitters:
+        return [_colored] if names else []
+    before, after = names - jitters - LAST, names & LAST
+    jitters = [_of_jitter(stage) for stage in _jitter.stages(jitters)]
+    return [_colored_before] * bool(before) + jitters + [_colored_after] * bool(after)
+
+
+@functools.cache
+def _of_jitter(stage: typing.Callable) -> typing.Callable:
+    def change(images, drawn: dict, how: Sampling, compiled, fold: bool):
+        drawn = {name: values for name, values in drawn.items() if name in _jitter.DRAWN}
+        return compiled(stage)(images, drawn)
+
+    return change
+
+
+def _colored_before(images, drawn: dict, *rest):
+    chosen = drawn.keys() - LAST - _jitter.DRAWN
+    return _colored(images, {name: drawn[name] for name in drawn if name in chosen}, *rest)
+
+
+def _colored_after(images, drawn: dict, *rest):
+    return _colored(images, {name: drawn[name] for name in drawn if name in LAST}, *rest)
+
+
+def _colored(images, drawn: dict, how: Sampling, compiled, fold: bool):
     drawn = {name: values for name, values in drawn.items() if name not in MOVES}
-    if not drawn:
-        return images
     extremes = ()
     if "channel_shift_intensity" in drawn:
         extremes = compiled(_color.extremes)(images, fold)
-    return compiled(_change)(images, drawn, extremes, how.cutout, fold)
+    return compiled(_change)(images, drawn, extremes, how, fold)
 
 
-def _change(images, drawn: dict, extremes: tuple, cutout: tuple[int, float], fold: bool):
+def _change(images, drawn: dict, extremes: tuple, how: Sampling, fold: bool):
     if extremes:
         images = _color.shift_channels(images, drawn["channel_shift_intensity"], *extremes)
     for name, change in _color.BY_NUMBER.items():
         images = change(images, drawn[name]) if name in drawn else images
-    return _finish.finish(cut_out(images, drawn, cutout), drawn, fold)
+    if "grayscale" in drawn:
+        images = _jitter.without_color(images, drawn["grayscale"])
+    images = cut_out(erase(images, drawn, how.erasing), drawn, how.cutout)
+    return _finish.finish(images, drawn, fold)
 
 
 def warp(images, drawn: dict, how: Sampling):
@@ -96,11 +143,7 @@ def warp(images, drawn: dict, how: Sampling):
         images = ops.cast(images, "float32")
         return images if order is None else _color.order_channels(images, order)
     height, width = images.shape[1:3]
-    matrix = matrices(drawn, ops.shape(images)[0], images.shape[1:], how.center)
-    y = ops.arange(height, dtype="float32")[None, :, None]
-    x = ops.arange(width, dtype="float32")[None, None, :]
-    m = [matrix[:, k, None, None] for k in range(6)]
-    rows, columns = m[0] * y + m[1] * x + m[2], m[3] * y + m[4] * x + m[5]
+    rows, columns = places(drawn, ops.shape(images)[0], images.shape[1:], how.center)
     outside = None
     if how.fill_mode == "constant":
         outside = (rows < 0) | (rows > height - 1) | (columns < 0) | (columns > width - 1)
@@ -142,7 +185,7 @@ def unpack(packed, layout: Layout) -> dict:
     drawn, start = {}, 0
     for name, width in layout:
         part = packed[:, start : start + width]
-        drawn[name] = part if name in BY_CHANNEL else part[:, 0]
+        drawn[name] = part if name in WIDE else part[:, 0]
         start += width
     return drawn
 
@@ -156,10 +199,6 @@ def _warp_packed(images, packed, layout: Layout, how: Sampling):
     return warp(images, unpack(packed, layout), how)
 
 
-def _color_packed(images, packed, layout: Layout, how: Sampling):
-    return color(images, unpack(packed, layout), how, fold=True)
-
-
 def _whole_packed(images, packed, layout: Layout, how: Sampling):
     return transform(images, unpack(packed, layout), how)
 
@@ -169,7 +208,11 @@ def _jitted(function: typing.Callable) -> typing.Callable:
     import jax
 
     static = dict.fromkeys((_warp_packed, _whole_packed), ("layout", "how"))
-    static |= {_color.extremes: ("fold",), _change: ("cutout", "fold")}
+    static |= {
+        _color.extremes: ("fold",),
+        _change: ("how", "fold"),
+        **dict.fromkeys(_jitter.STAGES, ("fold",)),
+    }
     return jax.jit(function, static_argnames=static.get(function))
 
 
@@ -192,10 +235,21 @@ def _programs(kind: tuple, layout: Layout, how: Sampling) -> typing.Callable:
     if not needs_image(layout):
         whole = compiled(_whole_packed, dtype)
         return lambda *both: whole(*map(tf.convert_to_tensor, both))
-    warped, colored = compiled(_warp_packed, dtype), compiled(_color_packed, "float32")
+    warped = compiled(_warp_packed, dtype)
+    colored = [compiled(_packed(stage), "float32") for stage in stages(dict(layout).keys())]
 
     def call(images, packed):
         packed = tf.convert_to_tensor(packed)
-        return colored(warped(tf.convert_to_tensor(images), packed), packed)
+        images = warped(tf.convert_to_tensor(images), packed)
+        for program in colored:
+            images = program(images, packed)
+        return images
 
     return call
+
+
+def _packed(stage: typing.Callable) -> typing.Callable:
+    def change(images, packed, layout: Layout, how: Sampling):
+        return stage(images, unpack(packed, layout), how, lambda function: function, True)
+
+    return change

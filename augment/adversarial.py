@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from augment._draw import image_numbers, uniforms
+from augment._draw import image_numbers
 from augment._gradient import Gradient, as_gradient
 from augment._pixels import extent
+from augment._uniforms import uniforms
 
 if TYPE_CHECKING:
     import keras

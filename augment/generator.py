@@ -15,6 +15,11 @@ from augment._files import Reader
 from augment._iterators import ArrayIterator, DirectoryIterator
 from augment.policy import Policy
 
+# Fields of a policy by what arguments are called: as they are, or with "_range".
+_FLIPS = ("horizontal_flip", "vertical_flip")
+_SAME = ("channel_shuffle", "fill_mode", "cval", "interpolation_order")
+_RANGES = ("rotation", "shear", "channel_shift", "brightness")
+
 
 @dataclasses.dataclass(eq=False)
 class ImageDataGenerator:
@@ -56,10 +61,13 @@ class ImageDataGenerator:
         interpolation_order: 0 or 1.
         dtype: of the batches.
         channel_shuffle: share of the images whose channels are put in random order; not in Keras.
+        more: fields of `augment.Policy` that no argument stands for, such as {"jitter_hue": 0.1,
+            "erasing": 0.5}; they come where that class says, the right way round; not in Keras.
         seed: for iterators and transforms that are given none; by default a random one.
 
     Raises:
-        ValueError: a range is wrong, or `data_format` is "channels_first".
+        ValueError: a range is wrong, `more` has a field that an argument stands for, or
+            `data_format` is "channels_first".
 
     """
 
@@ -87,6 +95,7 @@ class ImageDataGenerator:
     interpolation_order: int = 1
     dtype: str | None = None
     channel_shuffle: float = 0.0
+    more: dict | None = None
     seed: int | None = None
 
     def __post_init__(self):
@@ -117,6 +126,15 @@ class ImageDataGenerator:
 
     def policy(self) -> Policy:
         """Return the random part as a Policy, width and height exchanged (see the class)."""
+        if taken := sorted(self._fields().keys() & (self.more or {}).keys()):
+            raise ValueError(
+                f"more has {', '.join(taken)}, for which ImageDataGenerator has arguments of its "
+                "own: give those"
+            )
+        return Policy.from_dict(self._fields() | (self.more or {}))
+
+    def _fields(self) -> dict:
+        """Return the fields of a policy that arguments stand for."""
         zoom = self.zoom_range
         if not isinstance(zoom, (tuple, list)):
             zoom = (1 - zoom, 1 + zoom)
@@ -124,17 +142,10 @@ class ImageDataGenerator:
         width_shift, height_shift = (
             shift.tolist() if isinstance(shift, np.ndarray) else shift for shift in shifts
         )
-        same = ("channel_shuffle", "fill_mode", "cval", "interpolation_order")
-        ranges = ("rotation", "shear", "channel_shift", "brightness")
-        return Policy(
-            width_shift=width_shift,
-            height_shift=height_shift,
-            zoom=zoom,
-            horizontal_flip=0.5 if self.horizontal_flip else 0.0,
-            vertical_flip=0.5 if self.vertical_flip else 0.0,
-            **{name: getattr(self, name) for name in same},
-            **{name: getattr(self, f"{name}_range") for name in ranges},
-        )
+        fields = {"width_shift": width_shift, "height_shift": height_shift, "zoom": zoom}
+        fields |= {name: 0.5 if getattr(self, name) else 0.0 for name in _FLIPS}
+        fields |= {name: getattr(self, name) for name in _SAME}
+        return fields | {name: getattr(self, f"{name}_range") for name in _RANGES}
 
     def flow(
         self, x, y=None, batch_size=32, shuffle=True, sample_weight=None, seed=None, **options
@@ -228,7 +239,9 @@ class ImageDataGenerator:
 
     def _draw(self, seed: int, epoch: int, indices, shape) -> dict:
         turned = (shape[1], shape[0], shape[2])  # see the class
-        return _draw.draw(self.policy(), seed=seed, epoch=epoch, indices=indices, shape=turned)
+        of_image = {"seed": seed, "epoch": epoch, "indices": indices}
+        drawn = _draw.draw(self._fields(), shape=turned, **of_image)
+        return drawn | _draw.draw(self.more or {}, shape=shape, **of_image)
 
     def _apply(self, images, drawn: dict, steps=()) -> np.ndarray:
         center = ((images.shape[2] - 1) / 2, (images.shape[1] - 1) / 2)

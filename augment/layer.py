@@ -38,7 +38,7 @@ class Augment(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         # Only where they are read: layers that were saved without it have no such variable.
         self.later = None
-        if (_draw.plan(self.policy, (1, 1, 1)).columns >= _draw.LATER).any():
+        if _draw.reads_later(self.policy):
             # Another stream, of a seed that is as long: torch takes 31 bits.
             self.later = keras.random.SeedGenerator(None if seed is None else seed ^ 0x2545F491)
 

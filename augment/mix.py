@@ -15,7 +15,7 @@ import numbers
 
 import numpy as np
 
-from augment import _draw
+from augment import _draw, _uniforms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ def draw_mix(spec: Mix, *, seed: int, epoch: int, indices, n: int, shape) -> dic
 
     indices = np.asarray(indices)
     first, count = _draw.COLUMNS["mix"]
-    mixed, way, share, row, column = _draw.uniforms(
+    mixed, way, share, row, column = _uniforms.uniforms(
         seed, epoch, indices, np.arange(first, first + count)
     ).T
     mixed = (mixed < spec.probability) & (indices < n)
@@ -102,4 +102,4 @@ def draw_mix(spec: Mix, *, seed: int, epoch: int, indices, n: int, shape) -> dic
 @functools.lru_cache(maxsize=2)
 def _partners(seed: int, epoch: int, n: int) -> np.ndarray:
     """Draw the partner (n,) of each image in an epoch, unrelated to the order of the images."""
-    return _draw.permutation(seed, epoch, n, stream=1)
+    return _uniforms.permutation(seed, epoch, n, stream=1)

@@ -1,17 +1,17 @@
 """What may happen to an image: ranges with units, as data.
 
-`A`, `B` and `C` are the augmentation classes of the AlphaNet paper (P2, table of classes).
+`A`, `B` and `C` are the augmentation classes of the AlphaNet paper (P2, table of classes), `CARS`
+is that of GhostNet on Stanford Cars (P3).
 """
 
 import dataclasses
 import json
-import math
-import numbers
 import os
 import pathlib
 import typing
 
-FILL_MODES = ("nearest", "reflect", "wrap", "constant")
+from augment import _fields
+
 _SUFFIXES = (".json", ".yaml", ".yml")
 
 
@@ -19,8 +19,12 @@ _SUFFIXES = (".json", ".yaml", ".yml")
 class Policy:
     """Ranges of random transformations of images with raw pixels, 0..255.
 
-    Geometric operations form one affine map, sampled once; color follows in the order of Keras'
-    ImageDataGenerator: affine, channel shift, flips, brightness, channel shuffle. Cutout is last.
+    Geometric operations form one map, sampled once, in this order: `scale` and `shear_x` with
+    rotation and shifts, which are torchvision's RandomAffine; Keras' shear and zoom; flips;
+    `extra_rotation`; `perspective`; the resized crop. Color follows: first that of Keras'
+    ImageDataGenerator, in its order (channel shift, brightness, channel shuffle), then the four
+    jitters in random order, then `grayscale`. Erasing and cutout are last. Where torchvision is
+    named, ranges and distributions are its own.
 
     Attributes:
         rotation: degrees; an angle is drawn from [-rotation, rotation].
@@ -32,6 +36,17 @@ class Policy:
         height_shift: along the rows, as `width_shift`.
         shear: degrees, from [-shear, shear].
         zoom: (low, high) of a factor drawn for each axis apart; above 1 shows more of the scene.
+        scale: (low, high) of one factor for both axes; above 1 enlarges, as torchvision has it.
+        shear_x: degrees below 90, from [-shear_x, shear_x]: rows slide along the columns, lengths
+            along them stay (`shear` is Keras', which turns one axis).
+        extra_rotation: degrees; a second rotation, about the middle of the moved image.
+        perspective: distortion from 0 to 1; each corner moves inwards by whole pixels, up to this
+            share of half a side (torchvision's RandomPerspective). Above 2/3 an image may fold.
+        perspective_probability: share of the images that this happens to.
+        crop_area: (low, high) of the share of an image's area that is cut out and enlarged to its
+            size (torchvision's RandomResizedCrop); None for none.
+        crop_ratio: (low, high) of the crop's width by its height, logarithmically uniform; None
+            for (3/4, 4/3).
         channel_shift: 0..255; one value from [-channel_shift, channel_shift] is added to all
             channels and the sum clipped to the darkest and brightest value of that image.
         horizontal_flip: probability of a left-right flip.
@@ -41,6 +56,18 @@ class Policy:
         vertical_flip: probability of an upside-down flip.
         brightness: (low, high) of a factor, result clipped to 0..255; None for none.
         channel_shuffle: share of the images whose channels are put in random order.
+        jitter_brightness: v for a factor from [1 - v, 1 + v], not below 0, between black and the
+            image. This and the next three are torchvision's ColorJitter; an image of one channel
+            has no saturation and no hue, which leave it as it is.
+        jitter_contrast: as before, between the mean gray of the image and the image.
+        jitter_saturation: as before, between the gray image and the image.
+        jitter_hue: share of the color circle, up to 0.5, from [-jitter_hue, jitter_hue].
+        grayscale: share of the images that lose their color.
+        erasing: share of the images in which a box is set to `erasing_value`, where torchvision's
+            RandomErasing comes after normalization (Zhong et al., arXiv 1708.04896).
+        erasing_area: (low, high) of the box's share of the area.
+        erasing_ratio: (low, high) of the box's height by its width, logarithmically uniform.
+        erasing_value: 0..255.
         cutout: side in pixels of a square in each image that is set to `cutout_value`; its middle
             is drawn from all pixels, so that it may reach over the border (DeVries and Taylor,
             arXiv 1708.04552).
@@ -52,7 +79,8 @@ class Policy:
         interpolation_order: 0 for the nearest pixel, 1 for bilinear.
 
     Raises:
-        ValueError: a value is out of its range; the message names field, value and range.
+        ValueError: a value is out of its range, the message names field, value and range; or
+            fields do not go together.
 
     """
 
@@ -61,12 +89,28 @@ class Policy:
     height_shift: float | int | tuple[float, ...] = 0.0
     shear: float = 0.0
     zoom: tuple[float, float] = (1.0, 1.0)
+    scale: tuple[float, float] = (1.0, 1.0)
+    shear_x: float = 0.0
+    extra_rotation: float = 0.0
+    perspective: float = 0.0
+    perspective_probability: float = 0.5
+    crop_area: tuple[float, float] | None = None
+    crop_ratio: tuple[float, float] | None = None
     channel_shift: float = 0.0
     horizontal_flip: float = 0.0
     alternating_flip: bool = False
     vertical_flip: float = 0.0
     brightness: tuple[float, float] | None = None
     channel_shuffle: float = 0.0
+    jitter_brightness: float = 0.0
+    jitter_contrast: float = 0.0
+    jitter_saturation: float = 0.0
+    jitter_hue: float = 0.0
+    grayscale: float = 0.0
+    erasing: float = 0.0
+    erasing_area: tuple[float, float] = (0.02, 0.33)
+    erasing_ratio: tuple[float, float] = (0.3, 3.3)
+    erasing_value: float = 0.0
     cutout: int = 0
     cutout_value: float = 127.5
     fill_mode: typing.Literal["nearest", "reflect", "wrap", "constant"] = "nearest"
@@ -74,33 +118,8 @@ class Policy:
     interpolation_order: typing.Literal[0, 1] = 1
 
     def __post_init__(self):
-        for name in ("rotation", "shear", "channel_shift"):
-            self._number(name, 0, math.inf, "0 or more")
-        for name in ("horizontal_flip", "vertical_flip", "channel_shuffle"):
-            self._number(name, 0, 1, "a probability from 0 to 1")
-        for name in ("cval", "cutout_value"):
-            self._number(name, -math.inf, math.inf, "a number")
-        whole = isinstance(self.cutout, numbers.Integral) and not isinstance(self.cutout, bool)
-        if not whole or self.cutout < 0:
-            self._reject("cutout", "a whole number of pixels, 0 or more")
-        self._set("cutout", int(self.cutout))
-        for name in ("width_shift", "height_shift"):
-            self._shift(name)
-        if not isinstance(self.alternating_flip, bool):
-            self._reject("alternating_flip", "true or false")
-        if self.alternating_flip and self.horizontal_flip:
-            raise ValueError(
-                f"policy fields alternating_flip and horizontal_flip={self.horizontal_flip} both "
-                "mirror images, and would undo each other: leave one of them out"
-            )
-        self._pair("zoom", 1e-3)
-        if self.brightness is not None:
-            self._pair("brightness", 0)
-        if self.fill_mode not in FILL_MODES:
-            self._reject("fill_mode", f"one of {', '.join(FILL_MODES)}")
-        if isinstance(self.interpolation_order, bool) or self.interpolation_order not in (0, 1):
-            self._reject("interpolation_order", "0 (nearest pixel) or 1 (bilinear)")
-        self._set("interpolation_order", int(self.interpolation_order))
+        for name, value in _fields.checked(self).items():
+            object.__setattr__(self, name, value)  # the dataclass is frozen
 
     def to_dict(self) -> dict:
         """Return all fields, ready for JSON and YAML: tuples become lists."""
@@ -146,43 +165,6 @@ class Policy:
         except (ValueError, OSError, RecursionError) as error:
             raise ValueError(f"policy file {path}: {error}") from error
 
-    def _reject(self, name: str, expected: str):
-        raise ValueError(f"policy field {name} must be {expected}, got {getattr(self, name)!r}")
-
-    def _set(self, name: str, value) -> None:
-        object.__setattr__(self, name, value)  # the dataclass is frozen
-
-    def _number(self, name: str, low: float, high: float, expected: str) -> None:
-        value = getattr(self, name)
-        # True would read as probability 1, where ImageDataGenerator's True means one half.
-        if not _is_number(value) or not low <= value <= high or math.isinf(value):
-            self._reject(name, expected)
-        self._set(name, float(value))
-
-    def _pair(self, name: str, least: float) -> None:
-        expected = f"a pair (low, high) with {least:g} <= low <= high"
-        value = getattr(self, name)
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            self._reject(name, expected)
-        if not all(_is_number(v) for v in value) or not least <= value[0] <= value[1] < math.inf:
-            self._reject(name, expected)
-        self._set(name, (float(value[0]), float(value[1])))
-
-    def _shift(self, name: str) -> None:
-        value = getattr(self, name)
-        if isinstance(value, (tuple, list)) and value and all(_is_number(v) for v in value):
-            self._set(name, tuple(float(v) for v in value))
-        elif _is_number(value) and 0 <= value < math.inf:
-            whole = isinstance(value, numbers.Integral)
-            self._set(name, int(value) if whole else float(value))
-        else:
-            self._reject(name, "a float or an int of 0 or more, or a list of numbers")
-
-
-def _is_number(value) -> bool:
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_real and not math.isnan(value)
-
 
 def _policy_path(path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
@@ -220,11 +202,28 @@ C = Policy(
     channel_shuffle=0.2,
     fill_mode="reflect",
 )
-POLICIES = {"A": A, "B": B, "C": C}
+# torchvision's RandomHorizontalFlip, RandomAffine and ColorJitter, one behind the other. As its
+# RandomAffine unless told otherwise: the nearest pixel, black outside. Other than there, shifts are
+# no whole pixels, and the flip comes last, which no distribution here can tell from first.
+CARS = Policy(
+    horizontal_flip=0.5,
+    rotation=25,
+    width_shift=0.1,
+    height_shift=0.1,
+    scale=(0.9, 1.1),
+    shear_x=8,
+    jitter_brightness=0.2,
+    jitter_contrast=0.2,
+    jitter_saturation=0.2,
+    jitter_hue=0.1,
+    fill_mode="constant",
+    interpolation_order=0,
+)
+POLICIES = {"A": A, "B": B, "C": C, "CARS": CARS}
 
 
 def get(policy: "Policy | str | os.PathLike | dict") -> Policy:
-    """Get a policy by name ("A", "B", "C"), from a file (.json, .yaml), from a dict, or as it is.
+    """Get a policy by its name in `POLICIES`, from a .json or .yaml file, from a dict, or itself.
 
     Raises:
         ValueError: no such policy, with a list of the names, or no such or a wrong file.

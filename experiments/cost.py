@@ -4,6 +4,8 @@ A count, not a promise: rows may stop early, and machines and networks differ in
 multiply-adds a second they train. No Keras, but where a network is not the catalogue's own.
 """
 
+import functools
+import json
 import os
 import statistics
 from collections.abc import Iterable, Mapping
@@ -16,7 +18,7 @@ from experiments.recipes import Experts, Joint, Row, Share, Stack, Train, Vote
 from experiments.runs import Run
 
 # Fields of `model` under which the catalogue's multiply-adds stay those of the network.
-_SAME_COST = {"name", "weights", "dropout", "stem"}
+_SAME_COST = {"name", "weights", "dropout", "stem", "mean", "std"}
 # An image that only passes forward costs a third of one that is trained on.
 _FORWARD = 1 / 3
 
@@ -99,15 +101,21 @@ def known_size(row: Row, data: datasets.Dataset | None) -> Size | None:
 
 def macs(model: Mapping, size: Size) -> float:
     """Return multiply-adds of one image: the catalogue's, scaled to its area, or by building it."""
-    info, side = zoo.info(model["name"]), size.shape[0]
+    info, (side, _, channels) = zoo.info(model["name"]), size.shape
     stem = model.get("stem", "auto")
-    if not model.keys() - _SAME_COST and side > 40:
+    if not model.keys() - _SAME_COST and side > 40 and channels == 3:
         whole = side > 96 or stem == "imagenet"
         known, at = (info.macs, info.input_shape[0]) if whole else (info.macs_64, 64)
         return known * (side / at) ** 2
+    plain = {key: value for key, value in model.items() if key not in ("weights", "mean", "std")}
+    return _built(json.dumps(plain, sort_keys=True), size.shape, size.classes)
+
+
+@functools.cache
+def _built(model: str, shape: tuple[int, int, int], classes: int) -> int:
+    """Return multiply-adds of a network that is built to count them, once a process."""
     backend.load(None)
-    plain = {key: value for key, value in model.items() if key != "weights"}
-    return zoo.profile(zoo.build(**plain, input_shape=size.shape, classes=size.classes))[1]
+    return zoo.profile(zoo.build(**json.loads(model), input_shape=shape, classes=classes))[1]
 
 
 class Rate:

@@ -47,6 +47,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 BACKEND_FILES = (
     "augment/_compile.py",
     "augment/_gradient.py",
+    "augment/_jitter.py",
     "augment/_sample.py",
     "augment/_warp.py",
     "experiments/backend.py",

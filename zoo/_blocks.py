@@ -180,17 +180,20 @@ def dense(x, width: int, *, name: str, **options):
     return layers.Dense(width, kernel_initializer=glorot, name=layer_name(name), **options)(x)
 
 
-def classify(pooled, spec, classes: int | None):
-    """(features) -> (classes) in float32; for classes=None the features themselves."""
+def classify(pooled, spec, classes: int | None, name: str = "logits"):
+    """(features) -> (classes) in float32; for classes=None the features themselves.
+
+    `name` is another than `logits` where more follows on the scores: see `classifier`.
+    """
     if classes is None:
         return pooled
     if rate := getattr(spec, spec.head_dropout):
         pooled = layers.Dropout(rate)(pooled)
-    return dense(pooled, classes, name="logits", dtype="float32")
+    return dense(pooled, classes, name=name, dtype="float32")
 
 
 def classifier(names) -> str:
-    """Say which layer has the classifier's weights: `logits`, or the map that it is the mean of."""
+    """Say which layer has the classifier's weights: `logits`, or what `logits` is made of."""
     return "logits_map" if "logits_map" in names else "logits"
 
 

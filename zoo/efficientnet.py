@@ -4,7 +4,8 @@ Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Netw
 (arXiv 1905.11946), table 1, as timm has it: padding is symmetric and BN has PyTorch's constants.
 The squeezed width is a quarter of the block's input, not of its expanded maps. Stochastic depth,
 which the paper's training uses, is left out: Keras has no layer for it, and a saved model must load
-without code of ours.
+without code of ours. B1 to B7 are B0 scaled as in section 4, by the widths, depths, image sizes and
+dropout of the authors' code: widths to the nearest multiple of 8, numbers of blocks rounded up.
 """
 
 from dataclasses import dataclass
@@ -53,6 +54,67 @@ VARIANTS = {
         macs=385_814_752,
         macs_64=127_264_768,
         weights=("timm:efficientnet_b0.ra_in1k",),
+    ),
+    "efficientnet_b1": Spec(
+        blocks=(2, 3, 3, 4, 4, 5, 2),
+        input_shape=(240, 240, 3),
+        parameters=7_794_184,
+        macs=686_802_832,
+        macs_64=187_617_280,
+    ),
+    "efficientnet_b2": Spec(
+        blocks=(2, 3, 3, 4, 4, 5, 2),
+        width=1.1,
+        dropout=0.3,
+        input_shape=(260, 260, 3),
+        parameters=9_109_994,
+        macs=993_561_872,
+        macs_64=217_004_736,
+    ),
+    "efficientnet_b3": Spec(
+        blocks=(2, 3, 3, 5, 5, 6, 2),
+        width=1.2,
+        dropout=0.3,
+        input_shape=(300, 300, 3),
+        parameters=12_233_232,
+        macs=1_827_141_392,
+        macs_64=316_640_576,
+    ),
+    "efficientnet_b4": Spec(
+        blocks=(2, 4, 4, 6, 6, 8, 2),
+        width=1.4,
+        dropout=0.4,
+        input_shape=(380, 380, 3),
+        parameters=19_341_616,
+        macs=4_393_771_024,
+        macs_64=494_313_824,
+    ),
+    "efficientnet_b5": Spec(
+        blocks=(3, 5, 5, 7, 7, 9, 3),
+        width=1.6,
+        dropout=0.4,
+        input_shape=(456, 456, 3),
+        parameters=30_389_784,
+        macs=10_266_384_752,
+        macs_64=774_315_840,
+    ),
+    "efficientnet_b6": Spec(
+        blocks=(3, 6, 6, 8, 8, 11, 3),
+        width=1.8,
+        dropout=0.5,
+        input_shape=(528, 528, 3),
+        parameters=43_040_704,
+        macs=19_067_593_536,
+        macs_64=1_103_787_360,
+    ),
+    "efficientnet_b7": Spec(
+        blocks=(4, 7, 7, 10, 10, 13, 4),
+        width=2.0,
+        dropout=0.5,
+        input_shape=(600, 600, 3),
+        parameters=66_347_960,
+        macs=37_745_884_192,
+        macs_64=1_697_857_536,
     ),
 }
 

@@ -13,9 +13,15 @@ groups are the most that the narrowest inside, of two maps, can have. The convol
 stages are 3x3, have BN and ReLU like all others, and halve height and width. No pooling is told, so
 the dense layer sees all pixels of the last map; its mean would be 4 or 8 numbers for 100 classes.
 Pixels are normalized as for CIFAR-10, and the dense layer is drawn as everywhere in this package.
+
+The text also has no padding, and a ReLU even behind the dense layer; both are left out unless asked
+for. `padding="none"` holds for the convolutions whose maps nothing is added to, the first one and
+those behind the stages: the maps of a residual block keep their size. With `last_relu=True` a class
+whose score is below zero gets no gradient; the layer `logits` is then what the ReLU lets pass.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from zoo._blocks import (
     CIFAR,
@@ -23,7 +29,9 @@ from zoo._blocks import (
     Rate,
     Settings,
     classify,
+    conv,
     conv_norm,
+    layer_name,
     layers,
     normalize,
     variance_scaling,
@@ -45,6 +53,10 @@ class Spec(Settings):
     transition_kernel: int = 3
     """Of the convolution behind a stage."""
     transition_stride: int = 2
+    padding: Literal["same", "none"] = "same"
+    """Of the first convolution and those behind the stages."""
+    last_relu: bool = False
+    """A ReLU behind the dense layer of the classes."""
     flatten: bool = True
     """The dense layer sees all pixels of the last map, not their mean."""
     dropout: Rate = 0.0
@@ -83,13 +95,18 @@ TINY = {"name": "resnext_narrow3", "blocks": 1}
 def build(spec, inputs, classes):
     """(h, w, c) in 0..255 -> logits, or features where classes is None."""
     transition = spec.transition_kernel, spec.transition_stride
-    x = _unit(normalize(inputs, spec), spec.widths[0], 3, name="stem")
+    by = conv if spec.padding == "same" else _conv_without_padding
+    x = _unit(normalize(inputs, spec), spec.widths[0], 3, name="stem", by=by)
     for stage, width in enumerate(spec.widths[1:], start=1):
         for i in range(1, spec.blocks + 1):
             x = _block(x, spec, f"stage{stage}.block{i}")
-        x = _unit(x, width, *transition, name=f"transition{stage}")
+        x = _unit(x, width, *transition, name=f"transition{stage}", by=by)
     pool = layers.Flatten if spec.flatten else layers.GlobalAveragePooling2D
-    return classify(pool(name="pooled")(x), spec, classes)
+    x = pool(name="pooled")(x)
+    if classes is None or not spec.last_relu:
+        return classify(x, spec, classes)
+    scores = classify(x, spec, classes, name="logits_map")
+    return layers.ReLU(dtype="float32", name="logits")(scores)
 
 
 def _block(x, spec, name):
@@ -110,3 +127,8 @@ def _conv_norm(x, width, kernel, stride=1, **options):
     """(h, w, c) -> (h/stride, w/stride, width), normalized."""
     he_normal = variance_scaling(2.0, "fan_in", "truncated_normal")
     return conv_norm(x, width, kernel, stride, kernel_initializer=he_normal, **options)
+
+
+def _conv_without_padding(x, width, kernel, stride, *, name, **options):
+    """(h, w, c) -> ((h - kernel) // stride + 1, likewise, width)."""
+    return layers.Conv2D(width, kernel, stride, use_bias=False, name=layer_name(name), **options)(x)

@@ -49,20 +49,45 @@ def list_(
 def info(
     name: Annotated[str, typer.Argument(help="network or PAPER/ROW")],
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    diagram: Annotated[
+        pathlib.Path | None, typer.Option(help="draw the architecture: a .svg, .png or .pdf")
+    ] = None,
 ) -> None:
     """Tell everything about a network or a recipe.
 
     Example: python -m experiments info alphanet_v4
+
+    Example: python -m experiments info alphanet_v4 --diagram alphanet_v4.svg
     """
-    if "/" in name or name.endswith((".yaml", ".yml")):
-        row = papers.load(name)
+    row = papers.load(name) if "/" in name or name.endswith((".yaml", ".yml")) else None
+    if diagram:
+        console.print(f"diagram: {_drawn(name, row, diagram)}", soft_wrap=True, markup=False)
+    elif row:
         print(row.model_dump_json(indent=2) if as_json else papers.dump(row).rstrip())
-        return
-    facts = _plain(zoo.info(name))
-    if as_json:
-        print(json.dumps(facts, indent=2))
+    elif as_json:
+        print(json.dumps(_plain(zoo.info(name)), indent=2))
     else:
-        console.print(_tables.facts(facts))
+        console.print(_tables.facts(_plain(zoo.info(name))))
+
+
+def _drawn(name: str, row: papers.Row | None, path: pathlib.Path) -> pathlib.Path:
+    """Build a network, or that of a row for its images, and draw it; return the file."""
+    from experiments import backend, cost
+    from experiments.reports import diagram, svg
+
+    svg.check(path)
+    options = {"name": name}
+    if row:
+        size = cost.known_size(row, None)
+        if not papers.KINDS[row.kind].network or size is None:
+            why = "it has no network of its own" if size else f"{row.data.name} has no known size"
+            raise ValueError(f"{name} cannot be drawn: {why}; draw a network by its name")
+        options = {key: value for key, value in row.model.items() if key != "weights"}
+        options |= {"input_shape": size.shape, "classes": size.classes}
+    zoo.check(**options)
+    backend.load(None)
+    svg.write(diagram.draw(zoo.build(**options)), path)
+    return path.resolve()
 
 
 @app.command()

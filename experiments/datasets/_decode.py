@@ -20,8 +20,9 @@ from experiments.datasets._tree import Extent
 
 # Starting workers takes about a second, in which one process decodes this many bytes of JPEG.
 _PARALLEL_BYTES = 2**24
-# One task: enough work to outweigh its overhead (about 1 ms), little enough to share out evenly.
-_TASK_BYTES, _TASK_IMAGES = 2**20, 256
+# One task: enough work to outweigh its overhead (about 1 ms), little enough to share out evenly and
+# to hold in memory: bytes as stored, bytes as decoded, images.
+_TASK_BYTES, _TASK_PIXELS, _TASK_IMAGES = 2**20, 2**25, 256
 _OTHERS = ("channels", "crop", "background")
 
 
@@ -109,39 +110,40 @@ def write(
 ) -> Report:
     """Decode the images into the new file `path`, a (n, h, w, c) uint8 `.npy`.
 
-    No more than one at a time is held at its stored size, in each process.
-    `first` is the name of an image and the shape that all must have; `advance` hears how many
-    images of all are done. Raises `ValueError` naming the images that cannot be read or do not fit;
-    with `or_give_up`, `Varying` as soon as one of another shape is met.
+    No process holds more than one of them at its stored size. `first` is the name of an image and
+    the shape that all must have; `advance` hears how many images of all are done. Raises
+    `ValueError` naming the images that cannot be read or do not fit; with `or_give_up`, `Varying`
+    soon after one of another shape is met.
     """
     images, (_, expected) = part.images, first
     array = np.lib.format.open_memmap(path, "w+", np.uint8, (len(images), *expected))
     offset, row_bytes = array.offset, int(np.prod(expected))
     del array
     total = images.nbytes if isinstance(images, np.ndarray) else sum(e.size for e in images)
-    step = max(1, min(_TASK_IMAGES, _TASK_BYTES * len(images) // max(total, 1)))
-    tasks = (
-        (
-            start,
-            part.take(slice(start, start + step)),
-            target,
-            first,
-            path,
-            offset + start * row_bytes,
-        )
-        for start in range(0, len(images), step)
-    )
+    by_bytes = _TASK_BYTES * len(images) // max(total, 1), _TASK_PIXELS // row_bytes
+    step = max(1, min(_TASK_IMAGES, *by_bytes))
+    given_up = []
+
+    def tasks() -> Iterator[tuple]:
+        for start in range(0, len(images), step):
+            if given_up:  # what is under way ends in peace
+                return
+            some = part.take(slice(start, start + step))
+            yield start, some, target, first, path, offset + start * row_bytes
+
     sizes, kinds, problems = np.empty((len(images), 2), np.int64), collections.Counter(), []
     done = 0
     advance(done, len(images))
-    for start, report in _results(tasks, parallel=total >= _PARALLEL_BYTES):
+    for start, report in _results(tasks(), parallel=total >= _PARALLEL_BYTES):
         sizes[start : start + len(report.sizes)] = report.sizes
         kinds += report.kinds
         problems += report.problems
         done += len(report.sizes)
         advance(done, len(images))
         if or_give_up and report.varying:
-            raise Varying(report.problems[0])
+            given_up += report.problems
+    if given_up:
+        raise Varying(given_up[0])
     # On the disk before the folder gets its name: after a power cut it must not hold zeros.
     with open(path, "rb") as file:
         os.fsync(file.fileno())

@@ -206,7 +206,8 @@ def _row(image: tuple[str, str], record: np.void, test: bool, place: str, names:
 def _whole(record: np.void, field: str, place: str) -> int:
     """Return a number as Python's: the files have uint8 where it fits, which overflows."""
     value = np.asarray(record[field])
-    if value.size != 1 or value.dtype.kind not in "iufb" or value.item() != int(value.item()):
+    one = value.size == 1 and value.dtype.kind in "iufb"
+    if not one or not float(value.item()).is_integer():
         raise ValueError(f"{place}: {field} is {value.tolist()!r}, not a whole number")
     return int(value.item())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import pathlib
 import re
 import warnings
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ BLUE = "#2f74d0"
 # Six hues that differ in lightness too, each at least 3:1 on white and on the dark background;
 # the second half of twelve runs repeats them dashed.
 HUES = (BLUE, "#d96b00", "#16906a", "#b8458f", "#7d5bd0", "#8a7a1e")
+FILES = (".svg", ".png", ".pdf")
 WIDTH = 420  # units; fits a phone without small print
 ENLARGED = 1.15  # CSS pixels per unit where there is room: text as large as the page's captions
 STYLE = {
@@ -67,6 +69,22 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     _save(figure, buffer, format="png", dpi=144, facecolor="white")
     return buffer.getvalue()
+
+
+def check(path: pathlib.Path) -> None:
+    """Raise ValueError for a file that no figure is written to."""
+    if path.suffix not in FILES:
+        raise ValueError(f"a figure is written as {', '.join(FILES)}, got {path}: change its end")
+
+
+def write(figure: Figure, path: pathlib.Path) -> None:
+    """Write the figure on white to a file, as its suffix says: .svg, .png or .pdf."""
+    check(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        none = {"Date": None} if path.suffix == ".svg" else None
+        options = {"format": path.suffix[1:], "dpi": 144, "facecolor": "white", "metadata": none}
+        _save(figure, file, **options)
 
 
 def _svg(figure: Figure, key: str, label: str) -> str:

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import itertools
+import math
 import zlib
 
 import numpy as np
@@ -26,6 +27,28 @@ NARROW = {
     "resnext_narrow2": (64, 32, 16, 8),
     "resnext_narrow3": (16, 8, 4, 4),
 }
+# What section 4 and the code of EfficientNet's authors say of B1 to B7: width, depth, side of the
+# images; and the parameters that timm, torchvision and they print of them.
+SCALED = {
+    "efficientnet_b1": (1.0, 1.1, 240, 7_794_184),
+    "efficientnet_b2": (1.1, 1.2, 260, 9_109_994),
+    "efficientnet_b3": (1.2, 1.4, 300, 12_233_232),
+    "efficientnet_b4": (1.4, 1.8, 380, 19_341_616),
+    "efficientnet_b5": (1.6, 2.2, 456, 30_389_784),
+    "efficientnet_b6": (1.8, 2.6, 528, 43_040_704),
+    "efficientnet_b7": (2.0, 3.1, 600, 66_347_960),
+}
+# Table 1 of EfficientNet: kernel, expansion, width, stride, blocks.
+TABLE_1 = (
+    (3, 1, 16, 1, 1),
+    (3, 6, 24, 2, 2),
+    (5, 6, 40, 2, 2),
+    (3, 6, 80, 2, 3),
+    (5, 6, 112, 1, 3),
+    (5, 6, 192, 2, 4),
+    (3, 6, 320, 1, 1),
+)
+OPEN_CHOICES = {"blocks": 3, "groups": 2, "bottleneck": 2}
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +68,8 @@ def facts(reference):
     # 72 pixels are in no reference file: the built model is the check.
     bravonet = {"input": [72, 72, 3], "macs": zoo.info("bravonet_v1").macs, "at": []}
     narrow = {name: _narrow_counts(widths) for name, widths in NARROW.items()}
-    table |= {**narrow, "bravonet_v1": {**table["bravonet"], **bravonet}}
+    scaled = {name: _efficientnet_counts(*row[:3]) for name, row in SCALED.items()}
+    table |= {**narrow, **scaled, "bravonet_v1": {**table["bravonet"], **bravonet}}
     return {**table, **keras_counts(reference)}
 
 
@@ -89,16 +113,18 @@ def keras_counts(reference):
     return table
 
 
-def _narrow_counts(
-    widths, blocks=3, groups=2, bottleneck=2, transition_kernel=3, transition_stride=2, flatten=True
-):
+def _narrow_counts(widths, **choices):
     """Count a narrow ResNeXt of the docstring's definition at 32 pixels and 100 classes."""
-    side, convs = 32, [(3 * 9, widths[0], 32)]  # weights of a filter, filters, side of the maps
+    blocks, groups, bottleneck = (choices.get(key, n) for key, n in OPEN_CHOICES.items())
+    kernel, stride = choices.get("transition_kernel", 3), choices.get("transition_stride", 2)
+    flatten, padded = choices.get("flatten", True), choices.get("padding", "same") == "same"
+    side = 32 if padded else 30
+    convs = [(3 * 9, widths[0], side)]  # weights of a filter, filters, side of the maps
     for width, narrower in itertools.pairwise(widths):
         inner = width // bottleneck
         block = [(width, inner, side), (9 * inner // groups, inner, side), (inner, width, side)]
-        side //= transition_stride
-        convs += [*blocks * block, (transition_kernel**2 * width, narrower, side)]
+        side = side // stride if padded else (side - kernel) // stride + 1
+        convs += [*blocks * block, (kernel**2 * width, narrower, side)]
     dense = widths[-1] * (side**2 if flatten else 1) * 100
     norms = sum(filters for _, filters, _ in convs)
     learned = sum(size * filters for size, filters, _ in convs) + 2 * norms + dense + 100
@@ -107,6 +133,37 @@ def _narrow_counts(
         "classes": 100,
         "params": {"trainable": learned, "total": learned + 2 * norms},
         "macs": sum(size * filters * side**2 for size, filters, side in convs) + dense,
+    }
+
+
+def _efficientnet_counts(width, depth, side):
+    """Count an EfficientNet of the paper's rule for 1000 classes."""
+
+    def scaled(maps):  # to a multiple of 8 that is not more than a tenth below
+        near = max(8, int(maps * width + 4) // 8 * 8)
+        return near if near >= 0.9 * maps * width else near + 8
+
+    shape = [side, side, 3]
+    maps, head, side = scaled(32), scaled(1280), math.ceil(side / 2)
+    convs, squeezes = [(3 * 9, maps, side)], []  # weights of a filter, filters, side of the maps
+    for kernel, expansion, wider, stride, blocks in TABLE_1:
+        for i in range(math.ceil(blocks * depth)):
+            inner = expansion * maps
+            convs += [(maps, inner, side)] if expansion > 1 else []
+            side = math.ceil(side / stride) if i == 0 else side
+            convs += [(kernel**2, inner, side), (inner, scaled(wider), side)]
+            squeezes.append((inner, maps // 4))
+            maps = scaled(wider)
+    convs.append((maps, head, side))
+    norms = sum(filters for _, filters, _ in convs)
+    learned = sum(size * filters for size, filters, _ in convs) + 2 * norms + 1000 * (head + 1)
+    learned += sum(2 * inner * squeezed + inner + squeezed for inner, squeezed in squeezes)
+    macs = sum(size * filters * side**2 for size, filters, side in convs) + 1000 * head
+    return {
+        "input": shape,
+        "classes": 1000,
+        "params": {"trainable": learned, "total": learned + 2 * norms},
+        "macs": macs + sum(2 * inner * squeezed for inner, squeezed in squeezes),
     }
 
 
@@ -196,6 +253,11 @@ def _same_weights(ours, theirs, but=()):
 @pytest.fixture(scope="session")
 def narrow_counts():
     return _narrow_counts
+
+
+@pytest.fixture(scope="session")
+def scaled_parameters():
+    return {name: row[3] for name, row in SCALED.items()}
 
 
 @pytest.fixture(scope="session")

@@ -204,3 +204,16 @@ def test_numbers_of_numpy_are_saved_as_numbers():
     assert {type(rate) for rate in rates} == {float} and set(rates) == {0.5, 0.25}
     assert json.loads(ours.to_json())["config"]["name"] == "same"
     assert zoo.reset_classifier(ours, np.int64(3)).output_shape == (None, 3)
+
+
+def test_a_last_relu_stands_between_the_scores_and_the_probabilities(images):
+    import keras
+
+    model = zoo.build("resnext_narrow3", blocks=1, last_relu=True)
+    layers = [model.get_layer(name).output for name in ("logits_map", "logits")]
+    scores, logits = map(np.asarray, keras.Model(model.input, layers)(images(4, 32, 32, 3)))
+    assert (scores < 0).any()
+    np.testing.assert_array_equal(logits, np.maximum(scores, 0))
+    smaller = zoo.freeze(zoo.reset_classifier(model, 5))
+    assert smaller.output_shape == (None, 5)
+    assert [x.name for x in smaller.layers if x.trainable and x.weights] == ["logits_map"]

@@ -62,3 +62,8 @@ def test_info_equals_the_reference(name, reference_counts):
 def test_rows_that_differ_by_seed_say_so():
     assert "seed" in zoo.info("alphanet_v4b").notes
     assert "seed" in zoo.info("alphanet_v4c").notes
+
+
+def test_scaled_efficientnets_have_the_parameters_that_are_printed_of_them(scaled_parameters):
+    assert scaled_parameters == {name: zoo.info(name).parameters for name in scaled_parameters}
+    assert zoo.list_models("efficientnet_b[1-9]") == list(scaled_parameters)

@@ -109,6 +109,8 @@ def test_wide_resnets_of_the_table(blocks, width, reference, undrawn):
         {"blocks": 1, "groups": 4, "bottleneck": 1},
         {"transition_kernel": 1, "transition_stride": 1},
         {"flatten": False},
+        {"padding": "none"},
+        {"last_relu": True},
     ],
     ids=str,
 )

@@ -1,6 +1,7 @@
 """Small data sets on disk, and the plain means to write and read them."""
 
 import functools
+import importlib.util
 import pathlib
 import subprocess
 import sys
@@ -182,3 +183,14 @@ def _check_tiny(decoded, dataset: datasets.Dataset, root: pathlib.Path) -> None:
         assert dataset.class_ids[dataset.validation.labels[row]] == wnid
         assert dataset.validation.boxes[row].tolist() == [int(number) for number in box]
     assert dataset.origin.converted == {"grayscale": 1}
+
+
+@pytest.fixture(scope="session")
+def written_cars():
+    """The module that writes a small Stanford Cars: no package holds the tests."""
+    path = pathlib.Path(__file__).parent / "written_cars.py"
+    spec = importlib.util.spec_from_file_location("written_cars", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["written_cars"] = module  # NamedTuple looks its module up
+    spec.loader.exec_module(module)
+    return module
