@@ -86,7 +86,7 @@ def test_runs_and_tables_are_found_in_folders(make_run, tmp_path, page_of):
     )
     found = page_of(tmp_path / "runs", tmp_path / "runs" / "one")
     assert re.findall(r'<a href="#(.*?)">', found.source) == [
-        *("paper", "results", "robustness", "curves", "run0", "run1")
+        *("paper", "results", "across", "robustness", "run0", "run1")
     ]
 
 
@@ -102,7 +102,12 @@ def test_pngs_lie_in_the_runs_and_beside_the_page(make_run, tmp_path):
         + ("misclassified",)
     }
     drawn = list(tmp_path.rglob("*.png"))
-    assert len(drawn) == 2 * len(names) + 2
+    across = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert across == {
+        f"across0_{name}.png"
+        for name in ("top1", "loss", "val_top1", "val_loss", "seconds", "accuracy")
+    }
+    assert len(drawn) == 2 * len(names) + len(across)
     for path in drawn:
         with Image.open(path) as image:
             assert min(image.size) > 200
@@ -223,7 +228,7 @@ def test_two_classes_without_mistakes_or_published_values(make_run, page_of, pho
     assert "every validation image was recognized" in found.source
     assert "Misclassified" not in found.source and "Paper and ours" not in found.source
     # Top-3 of two classes says nothing; names from data are text, never markup.
-    assert found.row(0, "Run")[1:3] == ["Top-1 %", "Loss"]
+    assert found.row(0, "Run")[1:3] == ["Top-1 %", "Training top-1, %"]
     assert "&lt;script&gt;" in found.source and "$5 &amp; more" in found.source
 
 
