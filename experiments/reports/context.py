@@ -42,6 +42,8 @@ class Context:
     """Tables of what several runs can be together."""
     cards: Sequence[pathlib.Path] = ()
     """Robustness cards."""
+    phones: Sequence[pathlib.Path] = ()
+    """Tables of models timed as a phone runs them."""
     plots: pathlib.Path | None = None
     """Folder for figures of several runs; None: no figure is kept as a file."""
 

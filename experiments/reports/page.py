@@ -50,6 +50,7 @@ def report(
         rows=_published(runs),
         comparisons=_below(folders, tables.COMPARISON),
         cards=_below(folders, tables.ROBUSTNESS),
+        phones=_below(folders, tables.PHONE),
         plots=out.parent / "plots" if plots else None,
     )
     shown = {section: found for section in sections.SECTIONS if (found := section.show(context))}

@@ -72,10 +72,10 @@ def _figures(group: Group) -> dict[str, Figure]:
         key: _curves(group, title, lambda run, key=key: _by_epoch(run, key))
         for key, title in CURVES.items()
     }
+    drawn |= {"seconds": _seconds_per_epoch(group), "accuracy": _accuracies(group)}
     drawn["images"] = _curves(
         group, "Training top-1 batch by batch, %", figures.trained, xlabel="training images seen"
     )
-    drawn |= {"seconds": _seconds_per_epoch(group), "accuracy": _accuracies(group)}
     return {name: figure for name, figure in drawn.items() if figure}
 
 
@@ -131,9 +131,11 @@ def _seconds_per_epoch(group: Group) -> Figure | None:
         for run, label in zip(group.runs, group.labels, strict=True)
         if _seconds(run) is not None
     ]
-    digits = 1 if min((bar.value for bar in found), default=0) < 100 else 0
-    told = "Seconds per epoch, median"
-    return bars.bars(found, told, lambda bar: number(bar.value, digits)) if len(found) > 1 else None
+    if len(found) < 2:
+        return None
+    most = max(bar.value for bar in found)
+    digits = 2 if most < 10 else 1 if most < 1000 else 0
+    return bars.bars(found, "Seconds per epoch, median", lambda bar: number(bar.value, digits))
 
 
 ACCURACIES = ("top1", "top5")
