@@ -12,7 +12,7 @@ from typing import NamedTuple
 import zoo
 from experiments import backend, datasets
 from experiments.listener import SILENT, Listener
-from experiments.recipes import Experts, Row, Share, Stack, Train, Vote
+from experiments.recipes import Experts, Joint, Row, Share, Stack, Train, Vote
 from experiments.runs import Run
 
 # Fields of `model` under which the catalogue's multiply-adds stay those of the network.
@@ -64,7 +64,13 @@ def of_stack(row: Stack, rows: Mapping[str, Row], size: Size) -> Work:
         return Work(_images(members[0].share, size), epochs * (row.folds - 1), each)
     held_out = max((one.share.holdout for one in members), default=0)
     images = size.train * (held_out if row.fit_on == "held_out" else 1)
-    return Work(round(images), row.views * _FORWARD, each)
+    return Work(round(images), row.seen_views * _FORWARD, each)
+
+
+def of_joint(row: Joint, rows: Mapping[str, Row], size: Size) -> Work:
+    """Every image passes all members."""
+    each = [of_training(one, {}, size) for one in row.alone.values()]
+    return each[0]._replace(macs=sum(work.macs for work in each))
 
 
 def of_vote(row: Vote, rows: Mapping[str, Row], size: Size) -> Work:

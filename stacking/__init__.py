@@ -17,6 +17,7 @@ import importlib
 # A function that shares its module's name must be bound when the package is imported: later the
 # import of the module would bind the module.
 from stacking.experts import partition, partition_by_confusion
+from stacking.joint import effective_members, joint, weights_of
 from stacking.stack import frozen_member, head_of, members_of, stack
 from stacking.vote import accuracy_weights, boosted_weights, disagreement, select, vote
 
@@ -30,10 +31,12 @@ __all__ = [
     "accuracy_weights",
     "boosted_weights",
     "disagreement",
+    "effective_members",
     "fit_head",
     "fit_head_on",
     "frozen_member",
     "head_of",
+    "joint",
     "member_outputs",
     "members_of",
     "out_of_fold",
@@ -42,6 +45,7 @@ __all__ = [
     "select",
     "stack",
     "vote",
+    "weights_of",
 ]
 
 

@@ -2,7 +2,8 @@
 
 The members are frozen, so their outputs for view v of image i never change: they run once per
 view, and the head, a small dense network, trains on what they said. Epoch e reads view e % views,
-in an order that is a function of (seed, epoch).
+in an order that is a function of (seed, epoch). With `views="fresh"` there are as many views as
+epochs, as the AlphaStack's authors drew them: the members then run once for every epoch.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from stacking._progress import Progress, listener
 from stacking.cache import Pass, augmented, content_keys, run_members
 from stacking.stack import head_of, members_of
 
+FRESH = "fresh"  # as many views as epochs
 DIVERGED = "a member that says so diverged in its training; leave it out or train it anew"
 
 
@@ -30,7 +32,7 @@ class Settings:
 
     augment: Callable[[np.ndarray, np.ndarray, int], Any] | None = None
     augment_key: str | None = None
-    views: int = 1
+    views: int | str = 1
     epochs: int = 32  # as the AlphaStack's in the paper
     batch_size: int = 256  # the paper is silent
     member_batch_size: int = 256
@@ -44,13 +46,25 @@ class Settings:
     progress: Progress | bool | None = None
 
     def __post_init__(self):
-        for name in ("views", "epochs", "batch_size", "member_batch_size"):
+        if isinstance(self.views, str) and self.views != FRESH:
+            raise ValueError(
+                f"views={self.views!r}: give a whole number of 1 or more, or {FRESH!r}"
+            )
+        numbers = ("epochs", "batch_size", "member_batch_size")
+        for name in numbers if self.views == FRESH else ("views", *numbers):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name}={value!r}: give a whole number of 1 or more")
         if self.keep not in ("best", "last"):
             raise ValueError(f"keep={self.keep!r}: choose 'best' or 'last'")
         self.members_pass(0)  # raises for what does not fit together
+
+    @property
+    def seen_views(self) -> int:
+        """How many views the epochs read: one where nothing is augmented."""
+        if self.augment is None:
+            return 1
+        return self.epochs if self.views == FRESH else min(self.views, self.epochs)
 
     def members_pass(self, view: int | None) -> Pass:
         """Return the members' pass over a view of the images, or over them as they are (None)."""
@@ -81,7 +95,9 @@ def fit_head(
     Settings, the fields of `stacking.fit.Settings`:
     - `augment(batch, indices, view)`, `augment_key`, `cache_dir`: see `member_outputs`; without
       `cache_dir` the outputs of all views stay in memory (n x views x features x 4 bytes).
-    - `views`: augmented views of each image. They are taken in turn, one per epoch.
+    - `views`: augmented views of each image. They are taken in turn, one per epoch; "fresh" draws
+      a new one for every epoch. All are computed before the first epoch, and those that lie in
+      `cache_dir` already are not computed again.
     - `epochs`, `batch_size`, `optimizer` (a name, or an optimizer, of which a copy is used),
       `learning_rate` (for an optimizer by name).
     - `member_batch_size`: images per call of the members.
@@ -180,7 +196,7 @@ def _fit_fresh(stack, images, labels, validation, settings: Settings) -> list[di
     """Train the head inside the whole stack: every step runs the members."""
 
     def read(rows: np.ndarray, epoch: int) -> Any:
-        return augmented(images, rows, epoch % settings.views, settings.augment)
+        return augmented(images, rows, epoch % settings.seen_views, settings.augment)
 
     features = stack.get_layer("features").output
     trainer = keras.Model(stack.inputs[0], _logits(head_of(stack))(features))
@@ -194,7 +210,7 @@ def _member_views(
     """Yield the members' outputs for each view that an epoch reads, and the seconds they took."""
     began = time.perf_counter()
     keys = content_keys(members, images) if settings.cache_dir is not None else None
-    for view in range(min(settings.views, settings.epochs) if settings.augment else 1):
+    for view in range(settings.seen_views):
         yield (
             run_members(members, images, settings.members_pass(view), keys),
             time.perf_counter() - began,

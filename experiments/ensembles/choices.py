@@ -95,10 +95,11 @@ def _members_of(stack: Run, members: Sequence[Run]) -> list[int]:
     known = {(run.folder, run.metrics["top1"]): i for i, run in enumerate(members)}
     found = []
     for part in stack.metrics["members"]:
-        key = pathlib.PurePath(part["run"]).name, part["top1"]
+        of = part.get("run") or part["name"]  # members of joint training have no runs
+        key = pathlib.PurePath(of).name, part["top1"]
         if key not in known:
             raise ValueError(
-                f"{stack} is a stack with the member {part['run']}, which is not among the "
+                f"{stack} is a stack with the member {of}, which is not among the "
                 "runs given: give all of its members, or leave the stack out"
             )
         found.append(known[key])

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import stacking
+import zoo
 from experiments import datasets, recipes
 from experiments.place import Place
-from experiments.recipes import KINDS, Experts, Images, Row, Share, Stack, Train, Vote
+from experiments.recipes import KINDS, Experts, Images, Joint, Row, Share, Stack, Train, Vote
 from experiments.runs import Run
 
 
@@ -78,6 +79,12 @@ def check_clean(row: Experts, rows: Mapping[str, Row], place: Place) -> None:
     known = run.classes if run.finished else facts and facts.classes
     if known:
         stacking.partition(known, row.experts)  # raises for more experts than classes
+
+
+def check_alone(row: Joint, rows: Mapping[str, Row], place: Place) -> None:
+    """Raise `ValueError` for a member that cannot be built, weights included."""
+    for network in row.members.values():
+        zoo.check(**network)
 
 
 def _check_stack(row: Stack, rows: Mapping[str, Row]) -> None:

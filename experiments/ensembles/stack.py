@@ -10,7 +10,7 @@ import numpy as np
 import augment
 import stacking
 import zoo
-from experiments.datasets import Dataset
+from experiments.datasets import Dataset, Split
 from experiments.ensembles import members, parts
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
@@ -103,13 +103,13 @@ def _fit(
         outputs = _out_of_fold(row, made, runs, part, views, listener)
         return stacking.fit_head_on(model, outputs, part.train.labels, **settings)
     split = held_out(data, share) if row.fit_on == "held_out" else seen(data, share).train
-    listener.say(f"head on {len(split.labels):,} images, {row.views} views each")
+    listener.say(f"head on {len(split.labels):,} images, {_views_told(row, model, split)}")
     return stacking.fit_head(
         model,
         split.images,
         split.labels,
         fit_on=row.fit_on,
-        views=row.views if policy else 1,
+        views=row.views,
         **views,
         **settings,
     )
@@ -139,8 +139,17 @@ def _out_of_fold(
             view=view,
             **views,
         )
-        for view in range(min(row.views, row.epochs) if row.augment else 1)
+        for view in range(row.seen_views)
     ]
+
+
+def _views_told(row: Stack, model: keras.Model, split: Split) -> str:
+    """Say how the head sees its images, and where that is much, what room the outputs take."""
+    if row.views != "fresh":
+        return f"{row.views} views each"
+    width = stacking.head_of(model).input_shape[-1]
+    size = 4 * len(split.labels) * width * row.seen_views / 1e9  # float32
+    return f"a fresh view in each epoch: {size:.2g} GB of outputs are kept until the run is done"
 
 
 def augmenter(policy: augment.Policy, seed: int) -> Callable:

@@ -19,15 +19,18 @@ from experiments.recipes import _merge
 from experiments.recipes._merge import parse_set
 from experiments.recipes._part import Part, close_to
 from experiments.recipes.attack import Attack
+from experiments.recipes.ensembles import Experts, Joint, Stack, Vote
 from experiments.recipes.images import Images, Share
 from experiments.recipes.kinds import KINDS, needed
-from experiments.recipes.schemas import Experts, Row, Stack, Train, Vote
+from experiments.recipes.schemas import Learned, Row, Train
 
 __all__ = [
     "KINDS",
     "Attack",
     "Experts",
     "Images",
+    "Joint",
+    "Learned",
     "Row",
     "Share",
     "Stack",
@@ -52,6 +55,7 @@ __all__ = [
 _PAPER = ("title", "base", "rows")
 # Fields of a row that change nothing of what is trained, and of the paper's that is repeated.
 _ASIDE = {"title", "note", "expect", "seed", "jit", "test_views"}
+_ASIDE |= {"progress_every", "validate_every"}
 
 
 def papers() -> list[str]:

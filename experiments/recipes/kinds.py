@@ -8,7 +8,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from experiments.recipes.schemas import Experts, Row, Stack, Train, Vote
+from experiments.recipes.ensembles import Experts, Joint, Stack, Vote
+from experiments.recipes.schemas import Row, Train
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,14 @@ KINDS = {
         parts="experiments.ensembles.parts:experts",
         has_model=False,
         has_history=False,
+    ),
+    "joint": Kind(
+        schema=Joint,
+        about="Train networks together whose weights follow their correctness (a warning)",
+        example="laptop/joint --data-dir ~/data",
+        run="experiments.ensembles.joint:run",
+        check="experiments.ensembles.members:check_alone",
+        work="experiments.cost:of_joint",
     ),
 }
 

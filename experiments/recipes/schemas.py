@@ -1,4 +1,4 @@
-"""What each kind of row may say: its fields, their defaults, and what does not go together."""
+"""What rows say, and those of one network: fields, defaults, and what does not go together."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -6,8 +6,7 @@ import pydantic
 
 import augment
 import zoo
-from experiments.recipes._part import Part, Positive, Rate, Seed, Views, close_to
-from experiments.recipes.attack import Attack
+from experiments.recipes._part import Part, Positive, Rate, Seed, Views
 from experiments.recipes.averages import Ema
 from experiments.recipes.dropout import Dropout
 from experiments.recipes.expect import Expect
@@ -25,12 +24,10 @@ from experiments.recipes.fitting import (
 )
 from experiments.recipes.images import Images, Share
 from experiments.recipes.sizes import Resized
-from stacking.vote import RULES
 
 # Fields of a network that follow from the data and from what reads its outputs.
 _GIVEN = ("input_shape", "classes", "include_top", "classifier_activation", "model_name")
 Policy = str | dict[str, Any] | None
-Members = Annotated[list[str], pydantic.Field(min_length=1)]
 
 
 def _known_policy(policy: Policy) -> Policy:
@@ -82,21 +79,7 @@ class Row(Part):
         return self
 
 
-class _Together(Row):
-    members: Members
-
-    @property
-    def made_of(self) -> str:
-        """Return how many members there are."""
-        return f"{len(self.members)} members"
-
-    @property
-    def model_name(self) -> str:
-        """Return the members' names."""
-        return "+".join(self.members)
-
-
-class _Fitted(Row):
+class Fitted(Row):
     """A row with a model of its own, which is scored plain, and with `test_views` where given."""
 
     augment: Augment = None
@@ -108,11 +91,25 @@ class _Fitted(Row):
     test_views: Views = "none"
 
 
-class Train(Resized, _Fitted):
-    """One network trained on one data set. `model` is a name of the zoo and its overrides.
+def known_network(model: dict[str, Any]) -> dict[str, Any]:
+    """Return what says a network of the zoo; ValueError for what cannot be built."""
+    if not isinstance(model.get("name"), str):
+        raise ValueError("needs a name, for example {name: alphanet_v4}")
+    if given := [field for field in _GIVEN if field in model]:
+        raise ValueError(
+            f"{', '.join(given)} cannot be set: images and classes are those of the data set "
+            "(data.size resizes), and every network ends in probabilities"
+        )
+    # Weights may be a file, or need a package, of the machine that the row is run on.
+    zoo.check(**{key: value for key, value in model.items() if key != "weights"})
+    return model
 
-    `freeze: body` trains the classifier alone, on the features of pretrained weights. What is said
-    of sizes, `Resized` explains, and `precision` is explained in `experiments.training.precision`.
+
+Network = Annotated[dict[str, Any], pydantic.AfterValidator(known_network)]
+
+
+class Learned(Fitted):
+    """A row that trains what is in its model; `precision`: see `experiments.training.precision`.
 
     Training ends after `epochs`, or within one of them: after exactly `max_steps` batches, or with
     the first batch after `max_hours` of training and validation, whichever comes first; counted
@@ -121,16 +118,16 @@ class Train(Resized, _Fitted):
     repeated bit for bit, and the schedule of its rate, which knows of `max_steps`, does not know
     of them.
 
-    With `validate_every`, the validation images are predicted every so many batches within the
-    epochs as well: progress.csv keeps their accuracy. Nothing else changes by it.
+    With `progress_every`, progress.csv has a line every so many batches, with their accuracy in
+    training; with `validate_every`, the validation images are predicted every so many batches
+    within the epochs as well, a multiple of the other where both are given. Nothing else changes
+    by them.
     """
 
-    kind: Literal["train"] = "train"
     share: Share = Share()
-    model: dict[str, Any]
-    freeze: Literal["body", "none"] = "none"
     max_steps: Positive | None = None
     max_hours: Rate | None = None
+    progress_every: Positive | None = None
     validate_every: Positive | None = None
     early_stop: Stop | None = None
     schedule: Schedule = Constant()
@@ -138,34 +135,23 @@ class Train(Resized, _Fitted):
     loss: Loss = Loss()
     mix: Mix | None = None
     dropout: Dropout | None = None
-    distill: Distill | None = None
-    adversarial: Adversarial | None = None
     precision: Literal["auto", "float32", "bfloat16", "mixed_bfloat16"] = "auto"
     jit: bool | Literal["auto"] = "auto"
-
-    @property
-    def model_name(self) -> str:
-        """Return the network's name."""
-        return self.model["name"]
-
-    @pydantic.field_validator("model")
-    @classmethod
-    def _known_model(cls, model: dict) -> dict:
-        if not isinstance(model.get("name"), str):
-            raise ValueError("needs a name, for example {name: alphanet_v4}")
-        if given := [field for field in _GIVEN if field in model]:
-            raise ValueError(
-                f"{', '.join(given)} cannot be set: images and classes are those of the data set "
-                "(data.size resizes), and every network ends in probabilities"
-            )
-        # Weights may be a file, or need a package, of the machine that the row is run on.
-        zoo.check(**{key: value for key, value in model.items() if key != "weights"})
-        return model
 
     @pydantic.model_validator(mode="after")
     def _a_warm_up_that_ends(self) -> Self:
         if (warmup := getattr(self.schedule, "warmup", 0)) > self.epochs:
             raise ValueError(f"schedule.warmup: {warmup:g} epochs, and there are {self.epochs}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _lines_of_equally_many_batches(self) -> Self:
+        every, validate = self.progress_every, self.validate_every
+        if every and validate and validate % every:
+            raise ValueError(
+                f"validate_every: {validate} is no multiple of progress_every: {every}, and lines "
+                "come after equally many batches: give one, or leave progress_every out"
+            )
         return self
 
     @pydantic.model_validator(mode="after")
@@ -189,6 +175,25 @@ class Train(Resized, _Fitted):
             )
         return self
 
+
+class Train(Resized, Learned):
+    """One network trained on one data set. `model` is a name of the zoo and its overrides.
+
+    `freeze: body` trains the classifier alone, on the features of pretrained weights. What is said
+    of sizes, `Resized` explains.
+    """
+
+    kind: Literal["train"] = "train"
+    model: Network
+    freeze: Literal["body", "none"] = "none"
+    distill: Distill | None = None
+    adversarial: Adversarial | None = None
+
+    @property
+    def model_name(self) -> str:
+        """Return the network's name."""
+        return self.model["name"]
+
     @pydantic.model_validator(mode="after")
     def _frozen_features_that_were_learned(self) -> Self:
         if self.freeze == "body" and self.model.get("weights") is None:
@@ -201,91 +206,4 @@ class Train(Resized, _Fitted):
                 f"refresh: {self.refresh} makes statistics anew that freeze: body keeps: leave one "
                 "out"
             )
-        return self
-
-
-class Stack(_Fitted, _Together):
-    """Frozen members (rows of the same paper, or run folders) and a dense head on their outputs.
-
-    `tap` is the output that the head reads (not `on`, which YAML 1.1 reads as true). The head is
-    fitted on images that the members held out, on all their training images by members trained
-    `folds` times without the part in question (`out_of_fold`), or on the members' own training
-    images (`train`), each in `views` augmented views. An empty `head` is a linear one.
-    """
-
-    kind: Literal["stack"]
-    tap: Literal["probs", "logits", "pooled"] = "probs"
-    head: list[Positive] = [512, 512, 512]
-    fit_on: Literal["held_out", "out_of_fold", "train"] = "held_out"
-    folds: Annotated[int, pydantic.Field(ge=2)] = 5
-    views: Positive = 1
-
-
-class Vote(_Together):
-    """Members (rows of the same paper, or run folders) that vote by a rule of `stacking.vote`.
-
-    Weights are fitted on images that the members held out: shares of right decisions (`accuracy`),
-    `boosted` ones, or those of greedy selection (`selected`).
-    """
-
-    kind: Literal["vote"]
-    rule: str = "mode"
-    weights: Literal["none", "accuracy", "boosted", "selected"] = "none"
-
-    @pydantic.model_validator(mode="after")
-    def _weights_that_the_rule_takes(self) -> Self:
-        if self.rule not in RULES:
-            raise ValueError(f"no rule {self.rule!r}{close_to(self.rule, RULES)}")
-        takes, given = RULES[self.rule].weights, self.weights != "none"
-        if given and takes == "refused":
-            other = f"weighted_{self.rule}"
-            hint = f"; {other} does" if other in RULES else ": leave them out"
-            raise ValueError(f"rule {self.rule} takes no weights{hint}")
-        if not given and takes == "needed":
-            raise ValueError(f"rule {self.rule} needs weights: accuracy, boosted or selected")
-        return self
-
-
-class Experts(Row):
-    """Networks that learn all training images, each also the adversarial ones of some classes.
-
-    `member` is a row of the same paper: its finished, clean run is attacked, is measured beside
-    the experts, and gives them their recipe and, for `start: clean`, their first weights. The
-    classes are divided into as many blocks, by number or so that those that the clean run
-    confuses lie together, each class in one; expert i is trained with the adversarial images of
-    block i, `per_batch` in each batch, under the seed `seed` + i. Then they vote by `rule`.
-    """
-
-    kind: Literal["experts"]
-    share: Share = Share()
-    member: str
-    experts: Positive = 20
-    partition: Literal["number", "confusion"] = "number"
-    attack: Attack = Attack()
-    per_batch: Positive = 5
-    start: Literal["clean", "fresh"] = "clean"
-    epochs: Positive
-    optimizer: Optimizer | None = None
-    rule: str = "mode"
-    seed: Seed = 0
-
-    @property
-    def made_of(self) -> str:
-        """Return how many experts there are."""
-        return f"{self.experts} experts"
-
-    @property
-    def model_name(self) -> str:
-        """Return what the experts come from."""
-        return self.member
-
-    @pydantic.model_validator(mode="after")
-    def _that_train_and_vote_without_weights(self) -> Self:
-        plain = [name for name, rule in RULES.items() if rule.weights != "needed"]
-        if self.rule not in plain:
-            raise ValueError(
-                f"rule {self.rule!r} is none that takes no weights{close_to(self.rule, plain)}"
-            )
-        if self.attack.split != "train":
-            raise ValueError("experts learn adversarial images: attack.split must be train")
         return self

@@ -6,7 +6,9 @@ val_loss_ema and val_top1_ema are those of the averaged ones; size is the side o
 pixels, where that changes. Runs of earlier versions have no images.
 
 progress.csv: a line every so many steps; columns are epoch (in which it lies), step (since the
-start), images, seconds (of training so far), val_loss, val_top1.
+start), images, seconds (of training so far), train_top1 (of the batches since the last line, as
+they were trained on), val_loss, val_top1 (empty where validation was not measured). Runs of earlier
+versions have no train_top1.
 """
 
 import csv
@@ -22,6 +24,9 @@ from experiments._files import write_text
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1")
 PROGRESS = ("epoch", "step", "images", "seconds", "val_loss", "val_top1")
+WITHIN = ("epoch", "step", "images", "seconds", "train_top1", "val_loss", "val_top1")
+# Paper P1 judges how fast networks learn by when their accuracy in training passes this, percent.
+LEARNED = 30
 
 
 class Score(NamedTuple):
@@ -88,8 +93,23 @@ def by_images(run: Any) -> tuple[np.ndarray, np.ndarray]:
         np.concatenate([table[name] for table in known] or [np.empty(0)])
         for name in ("images", "val_top1")
     )
-    images, first = np.unique(images, return_index=True)
-    return images, top1[first]
+    measured = ~np.isnan(top1)
+    images, first = np.unique(images[measured], return_index=True)
+    return images, top1[measured][first]
+
+
+def reached_in_training(lines: Sequence[Mapping[str, float]]) -> dict[str, int | None]:
+    """Return after how many images training itself first reached 30 %, by lines of progress.csv.
+
+    `images_to_30` is None where it never did; `images_to_30_window` is over how many batches each
+    accuracy is taken: those from one line to the next. Empty where there are no such lines.
+    """
+    known = [line for line in lines if line["train_top1"] is not None]
+    if not known:
+        return {}
+    images = (line["images"] for line in known if line["train_top1"] >= LEARNED)
+    window = int(known[-1]["step"] - (known[-2]["step"] if len(known) > 1 else 0))
+    return {f"images_to_{LEARNED}": next(images, None), f"images_to_{LEARNED}_window": window}
 
 
 def images_until(run: Any, top1: float) -> int | None:

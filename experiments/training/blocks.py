@@ -23,6 +23,7 @@ from experiments.training.predict import BATCH
 from experiments.training.targets import Labels, Teacher
 
 SHORTEST, USUAL, LONGEST = 50, 100, 200  # steps that are one program
+TOLD = ("loss", "top1")  # what callbacks hear of a step
 ONE_BY_ONE = 8  # steps of a block on a CPU, where a step may take seconds: they are told at once
 
 
@@ -70,8 +71,8 @@ class Blocks:
 
     A step is Keras' own `train_step` on a batch of `drawing`; no more than `most` of them are done
     from the start of training on. Callbacks are called for each step as by Keras: before its
-    block, and after the next block was started. They hear the loss, as by Keras the mean of the
-    epoch so far. Where one ends training, it ends with the block.
+    block, and after the next block was started. They hear loss and top1, as by Keras the means of
+    the epoch so far. Where one ends training, it ends with the block.
     """
 
     def __init__(self, trainer: keras.Model, drawing: Drawing, validation: Split, most: int):
@@ -166,9 +167,9 @@ class Blocks:
                 numbers = numbers[: left - first]
                 for step in range(len(numbers)):
                     tell("on_train_batch_begin", first + step)
-                state, losses = self._run(state, *self.drawing.rows(epoch, numbers))
+                state, told = self._run(state, *self.drawing.rows(epoch, numbers))
                 _end(before, tell)
-                before, first = (first, losses), first + len(numbers)
+                before, first = (first, told), first + len(numbers)
                 if trainer.stop_training:
                     break
             _end(before, tell)
@@ -184,16 +185,16 @@ class Blocks:
             yield batch[None]
 
     def _run(self, state: tuple, rows: Rows, code: Code) -> tuple[tuple, Any]:
-        """Start a block; return the state and the losses to come."""
+        """Start a block; return the state, and of its steps the losses and accuracies to come."""
         import jax
 
         if self.scans and rows.numbers[0].shape == (self.length, self.drawing.plan.batch_size):
             return self._scan(state, self._source, jax.device_put(rows), code=code)
-        losses = []
+        told = []
         for step in range(len(rows.targets)):
-            state, loss = self._step(self._learn, self._source, code, state, rows.row(step))
-            losses.append(loss)
-        return state, losses
+            state, one = self._step(self._learn, self._source, code, state, rows.row(step))
+            told.append(one)
+        return state, tuple(zip(*told, strict=True))
 
     def _scanned(self, state: tuple, source: Any, rows: Rows, code: Code) -> tuple[tuple, Any]:
         import jax
@@ -207,7 +208,7 @@ class Blocks:
     ) -> tuple[tuple, Any]:
         """Learn from a batch: a step of a scan, or one by itself."""
         logs, state = learn(state, (seen(source, row, code), row.targets))
-        return state, logs["loss"]
+        return state, tuple(logs[name] for name in TOLD)
 
     def _test_one(self, state: tuple, batch: tuple) -> tuple[tuple, None]:
         return self.trainer.test_step(state, batch)[1], None
@@ -223,12 +224,13 @@ def _tell(callbacks: list, event: str, *what: Any) -> None:
 
 
 def _end(block: tuple[int, Any] | None, tell: Callable) -> None:
-    """Wait for a block's losses and tell of its steps, from the first one's number on."""
+    """Wait for what is told of a block's steps, and tell it, from the first one's number on."""
     import jax
 
-    first, losses = block or (0, [])
-    for step, loss in enumerate(jax.device_get(losses)):
-        tell("on_train_batch_end", first + step, {"loss": float(loss)})
+    first, told = block or (0, ())
+    for step, values in enumerate(zip(*jax.device_get(told), strict=True)):
+        logs = dict(zip(TOLD, map(float, values), strict=True))
+        tell("on_train_batch_end", first + step, logs)
 
 
 def _values(groups: Sequence[list]) -> tuple[list, ...]:

@@ -4,7 +4,7 @@ import math
 import time
 from typing import Any
 
-from experiments.recipes import Train
+from experiments.recipes import Learned
 from experiments.training.callbacks import Clock, Saved
 
 HOUR = 3600
@@ -21,7 +21,7 @@ class Budget(Saved):
 
     name = "budget"
 
-    def __init__(self, row: Train, clock: Clock):
+    def __init__(self, row: Learned, clock: Clock):
         super().__init__()
         self.clock, self.max_steps = clock, row.max_steps or math.inf
         self.max_seconds = math.inf if row.max_hours is None else row.max_hours * HOUR

@@ -109,9 +109,21 @@ class Clock(Saved):
         self.steps = self._steps_before + batch + 1
 
     @property
+    def steps_of_epoch(self) -> int:
+        """Steps begun since the epoch's start."""
+        return self.steps - self._steps_before
+
+    @property
     def images(self) -> int:
         """Training images seen so far, repeated ones included."""
-        return self._images_before + self.seen(self.steps - self._steps_before)
+        return self._images_before + self.seen(self.steps_of_epoch)
+
+    def after(self, batch: int) -> tuple[int, int]:
+        """Return steps and images up to the end of a batch of the epoch, counted from 0.
+
+        Of steps that go in blocks, later ones may have begun by then.
+        """
+        return self._steps_before + batch + 1, self._images_before + self.seen(batch + 1)
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:

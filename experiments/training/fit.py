@@ -10,7 +10,7 @@ import keras
 import augment
 from experiments.datasets import Split
 from experiments.listener import Listener
-from experiments.recipes import Train
+from experiments.recipes import Learned
 from experiments.recipes.fitting import Ema
 from experiments.runs import Run
 from experiments.training import (
@@ -30,35 +30,34 @@ from experiments.training.dropout import DropoutRate
 from experiments.training.phases import Phase
 from experiments.training.progress import Progress, measured
 from experiments.training.refresh import normalizations, refresh
-from experiments.training.targets import Labels, Teacher
+from experiments.training.targets import Labels
 
 
 class Fitted(NamedTuple):
-    """The history of a run so far, and what ended it."""
+    """The history of a run so far, what ended it, and the lines within its epochs."""
 
     history: list[dict]
     ended_by: str
+    progress: list[dict] = []
 
 
 def fit(
-    row: Train,
+    row: Learned,
     made: Run,
     model: keras.Model,
     phase: Phase,
     *,
-    teacher: keras.Model | None,
+    targets: Labels,
     extra: Split | None,
     listener: Listener,
     wall: callbacks.Stopwatch,
 ) -> Fitted:
     """Train a model to the end of a phase, from where its run was saved.
 
+    `targets` say what trains it; images `extra` are the row's adversarial ones.
     After the last one it has the weights that the row keeps.
     """
     images = phase.data.train.join(extra) if extra else phase.data.train
-    targets = Labels(row.loss, mixed=row.mix is not None)
-    if teacher is not None:
-        targets = Teacher(row.distill, teacher, model, targets)
     plan = _plan(row, phase, extra)
     trainer, schedule, total = compiled(row, model, targets, plan.steps)
     optimizer = trainer.optimizer
@@ -67,7 +66,8 @@ def fit(
         normalizations(model)
 
     beside = _beside(row, model, made, phase, plan, schedule=schedule, listener=listener, wall=wall)
-    clock, best, budget, saved = beside
+    clock, best, budget, progress, saved = beside
+    saved += targets.beside(model, clock, listener)
     checkpoint = Checkpoint(made.state)
     checkpoint.restore(trainer, saved)
 
@@ -98,20 +98,22 @@ def fit(
             again = itertools.islice(drawing.batches(clock.epoch - 1), row.refresh)
             refresh(trainer, again, row.seed)
     whole = clock.steps == row.epochs * plan.steps
-    return Fitted(clock.history, "epochs" if whole else budget.ended or "early_stop")
+    ended_by = "epochs" if whole else budget.ended or "early_stop"
+    return Fitted(clock.history, ended_by, progress.lines if progress else [])
 
 
 class _Beside(NamedTuple):
-    """What happens beside the steps and is saved with them; the first three by name."""
+    """What happens beside the steps and is saved with them; the first four by name."""
 
     clock: callbacks.Clock
     best: callbacks.Best
     budget: Budget
+    progress: Progress | None
     saved: list[callbacks.Saved]
 
 
 def _beside(
-    row: Train,
+    row: Learned,
     model: keras.Model,
     made: Run,
     phase: Phase,
@@ -128,14 +130,16 @@ def _beside(
     stop = [callbacks.Stopping(row.early_stop, clock, phase.last)] if row.early_stop else []
     seed = callbacks.TorchSeed(row.seed, clock)
     saved = [clock, best, *rates, *dropout, *stop, seed, budget, wall]
-    if row.validate_every:
+    progress = None
+    if row.validate_every or row.progress_every:
         measure = functools.partial(measured, model, phase.data.validation)
         parts = (plan.steps, measure, made.write_progress, clock, budget, listener)
-        saved.append(Progress(row.validate_every, *parts))
-    return _Beside(clock, best, budget, saved)
+        progress = Progress(row, *parts)
+        saved.append(progress)
+    return _Beside(clock, best, budget, progress, saved)
 
 
-def _plan(row: Train, phase: Phase, extra: Sequence | None) -> feed.Plan:
+def _plan(row: Learned, phase: Phase, extra: Sequence | None) -> feed.Plan:
     return feed.Plan(
         len(phase.data.train),
         row.batch_size,
@@ -153,12 +157,12 @@ class Compiled(NamedTuple):
     steps: int
 
 
-def compiled(row: Train, model: keras.Model, targets: Labels, steps_per_epoch: int) -> Compiled:
+def compiled(row: Learned, model: keras.Model, targets: Labels, steps_per_epoch: int) -> Compiled:
     """Return what trains a row's network."""
     span = schedules.Span(steps_per_epoch, row.epochs, row.max_steps)
     schedule = schedules.per_step(row.schedule, row.optimizer.learning_rate, span)
     optimizer = optimizers.make(row.optimizer, schedule, row.average, span.total)
-    trainer = keras.Model(model.input, model.get_layer("logits").output, name="trainer")
+    trainer = targets.trainer(model)
     trainer.compile(
         optimizer=optimizer,
         loss=targets.loss(),

@@ -3,14 +3,14 @@
 import keras
 
 from experiments.datasets import Split
-from experiments.recipes import Train
+from experiments.recipes import Learned
 from experiments.training import blocks, feed, steps
 from experiments.training._rows import Drawing
 from experiments.training.predict import BATCH
 
 
 def choose(
-    row: Train, trainer: keras.Model, drawing: Drawing, validation: Split, most: int
+    row: Learned, trainer: keras.Model, drawing: Drawing, validation: Split, most: int
 ) -> "Keras | blocks.Blocks":
     """Return the loop for a row, which trains `most` steps in all; `told` says which and why."""
     within = {

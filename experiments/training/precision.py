@@ -16,13 +16,13 @@ import keras
 from experiments import backend
 from experiments._files import cache_folder
 from experiments.listener import SILENT, Listener
-from experiments.recipes import Train
+from experiments.recipes import Learned
 from experiments.runs import Run
 from experiments.training import _selftest
 from experiments.training.checkpoint import Checkpoint
 
 
-def check(row: Train) -> None:
+def check(row: Learned) -> None:
     """Raise `ValueError` for a precision that the backend or its device has not."""
     framework, device = keras.backend.backend(), backend.device()
     if row.precision == "bfloat16" and (framework, device) != ("tensorflow", "cpu"):
@@ -33,7 +33,7 @@ def check(row: Train) -> None:
 
 
 def built(
-    row: Train,
+    row: Learned,
     made: Run,
     build: Callable[[str], keras.Model],
     *,
@@ -58,7 +58,7 @@ def built(
 
 
 def choose(
-    row: Train,
+    row: Learned,
     build: Callable[[str], keras.Model],
     *,
     cache_dir: pathlib.Path | None = None,
@@ -82,7 +82,7 @@ def _policy(found: dict | None) -> str:
     return "mixed_bfloat16" if mixed else "float32"
 
 
-def _without_test(row: Train) -> dict | None:
+def _without_test(row: Learned) -> dict | None:
     """Return what needs no self-test; None where one decides."""
     if row.precision != "auto":
         return {"chosen": row.precision}

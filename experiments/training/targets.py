@@ -14,8 +14,10 @@ import numpy as np
 from keras import ops
 
 import stacking
+from experiments.listener import Listener
 from experiments.recipes.fitting import Distill, Loss
 from experiments.runs.scores import TOP
+from experiments.training.callbacks import Clock, Saved
 
 
 class Labels:
@@ -34,6 +36,14 @@ class Labels:
         if self.width == 3 and labels.ndim == 1:
             return paired(labels, labels, np.ones(len(labels)))
         return labels
+
+    def trainer(self, model: keras.Model) -> keras.Model:
+        """Return what is trained in the place of a model: its logits, of which the loss is."""
+        return keras.Model(model.input, model.get_layer("logits").output, name="trainer")
+
+    def beside(self, model: keras.Model, clock: Clock, listener: Listener) -> list[Saved]:
+        """Return callbacks of these targets, which follow the clock."""
+        return []
 
     def loss(self) -> Callable:
         """Return the loss of (targets, logits): exact on logits, where probabilities are rounded.
@@ -65,7 +75,7 @@ class Labels:
 
     def metrics(self, classes: int) -> list[keras.metrics.Metric]:
         """Return accuracies of (targets, logits); k is at most the number of classes."""
-        return [_TopK(self.label, k=min(k, classes), name=f"top{k}") for k in TOP]
+        return [TopK(self.label, k=min(k, classes), name=f"top{k}") for k in TOP]
 
     def label(self, targets):
         """Return what accuracies go by: the label, of mixed images that of the larger share."""
@@ -118,7 +128,7 @@ class Teacher(Labels):
         return distillation
 
 
-class _TopK(keras.metrics.SparseTopKCategoricalAccuracy):
+class TopK(keras.metrics.SparseTopKCategoricalAccuracy):
     """Accuracy by the label that stands in the targets."""
 
     def __init__(self, label: Callable, **options):

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,11 +13,12 @@ import zoo
 from experiments.datasets import Dataset, Split
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
-from experiments.recipes import Train
-from experiments.runs import Run, making, metrics
+from experiments.recipes import Learned, Train
+from experiments.runs import Run, history, making, metrics
 from experiments.training import adversarial, callbacks, optimizers, phases, precision
-from experiments.training.fit import fit
+from experiments.training.fit import Fitted, fit
 from experiments.training.predict import augmented_views, predict_probs
+from experiments.training.targets import Labels, Teacher
 from experiments.training.views import scored
 
 
@@ -73,7 +75,6 @@ def train(
         if (field is None) != (given is None):
             raise ValueError(f"{row.recipe} and {name}= do not go together: give both or neither")
     wall = wall or callbacks.Stopwatch()
-    policy = None if row.augment is None else augment.get(row.augment)
     parts = phases.of(row, data, copies or {})
     part = parts[-1].data
     with making(folder, row, part) as made:
@@ -82,26 +83,47 @@ def train(
         for phase in parts:
             make = functools.partial(build, row, phase.data)
             model = precision.built(row, made, make, cache_dir=cache_dir, listener=listener)
-            sources = {"teacher": teacher, "extra": extra}
+            targets = Labels(row.loss, mixed=row.mix is not None)
+            if teacher is not None:
+                targets = Teacher(row.distill, teacher, model, targets)
+            sources = {"targets": targets, "extra": extra}
             fitted = fit(row, made, model, phase, **sources, listener=listener, wall=wall)
-        made.write_history(fitted.history)  # a cut may have come between a state and its line
-        made.write_model(model)
-        views = None
-        if policy or row.mix:
-            views = augmented_views(part.train.images, policy, row.seed, row.mix and row.mix.spec())
-        probs = predict_probs(model, part.validation.images)
-        scores = made.write_outputs(part, probs, views)
-        told = metrics.build(
-            row,
-            made.dataset,
-            scores,
-            cost(model),
-            history=fitted.history,
-            with_views=scored(model, part.validation, row.test_views, probs),
-            ended_by=fitted.ended_by,
-            wall_seconds=wall.seconds,
-        )
-        return made.finish(told)
+        return finish(row, made, model, part, fitted, wall)
+
+
+def finish(
+    row: Learned,
+    made: Run,
+    model: keras.Model,
+    part: Dataset,
+    fitted: Fitted,
+    wall: callbacks.Stopwatch,
+    **more: Any,
+) -> dict:
+    """Keep a fitted model and what it says of the validation images; return the run's metrics.
+
+    `more` stands at their end.
+    """
+    made.write_history(fitted.history)  # a cut may have come between a state and its line
+    made.write_model(model)
+    policy, views = None if row.augment is None else augment.get(row.augment), None
+    if policy or row.mix:
+        views = augmented_views(part.train.images, policy, row.seed, row.mix and row.mix.spec())
+    probs = predict_probs(model, part.validation.images)
+    scores = made.write_outputs(part, probs, views)
+    told = metrics.build(
+        row,
+        made.dataset,
+        scores,
+        cost(model),
+        history=fitted.history,
+        with_views=scored(model, part.validation, row.test_views, probs),
+        ended_by=fitted.ended_by,
+        wall_seconds=wall.seconds,
+        **history.reached_in_training(fitted.progress),
+        **more,
+    )
+    return made.finish(told)
 
 
 def build(row: Train, data: Dataset, policy: str = "float32") -> keras.Model:

@@ -46,8 +46,9 @@ def test_a_budget_of_steps_or_hours_is_the_most_that_a_row_takes(finish):
 def test_a_stack_s_members_run_forward_or_are_trained_again():
     stack = {"kind": "stack", "members": ["a", "b"], "epochs": 3}
     rows = {name: _row(share={"holdout": 0.1}, epochs=7) for name in "ab"}
-    held_out = cost.of_stack(_row(views=6, **stack), rows, SIZE)
-    assert held_out == (100, pytest.approx(2), 2 * MACS)
+    for views, passes in ((2, 2), (6, 3), ("fresh", 3)):  # no more views than epochs
+        held_out = cost.of_stack(_row(views=views, augment="C", **stack), rows, SIZE)
+        assert held_out == (100, pytest.approx(passes / 3), 2 * MACS)
     train = cost.of_stack(_row(fit_on="train", **stack), rows, SIZE)
     assert train == (1000, pytest.approx(1 / 3), 2 * MACS)
     folds = cost.of_stack(_row(fit_on="out_of_fold", folds=4, **stack), rows, SIZE)

@@ -117,6 +117,9 @@ def test_epochs_take_the_views_in_turn(members, images, labels):
 
     fit(small_stack(members), images, labels, augment=augment, epochs=2, member_batch_size=70)
     assert asked == [(0, 70), (1, 70)]  # a third view no epoch would read
+    asked.clear()
+    fit(small_stack(members), images, labels, augment=augment, views="fresh", epochs=4)
+    assert sorted({view for view, _ in asked}) == [0, 1, 2, 3]
     made = [small_stack(members) for _ in range(2)]
     for model, views in zip(made, (1, 2), strict=True):
         fit(model, images, labels, views=views, epochs=2)

@@ -104,7 +104,7 @@ def test_experts_are_rows_with_the_classes_of_their_blocks(made, clean):
 
 def test_experts_begin_with_the_clean_weights_or_with_the_recipe_alone(made, row, place, clean):
     for start, given in (("clean", {"weights": str(clean.model_file)}), ("fresh", {})):
-        sgd = recipes.schemas.Optimizer(name="sgd")
+        sgd = recipes.fitting.Optimizer(name="sgd")
         asked = row.model_copy(update={"start": start, "optimizer": sgd})
         (_, (second, folder)) = parts.experts(asked, made.path, place)
         assert second.model == clean.row.model | given

@@ -84,7 +84,7 @@ def test_a_finished_stack_is_not_repeated(stack, place, monkeypatch):
 @pytest.mark.parametrize("hidden", [[], [16, 8]])
 def test_the_head_begins_as_its_seed_says(hidden, row, place, members, digits, tmp_path):
     """A rate that is 0 in float32. A linear head begins as the mean of the members."""
-    still = {"optimizer": recipes.schemas.Optimizer(name="sgd", learning_rate=1e-60)}
+    still = {"optimizer": recipes.fitting.Optimizer(name="sgd", learning_rate=1e-60)}
     row = row.model_copy(update=still | {"head": hidden, "seed": 5, "epochs": 1})
     stacks.run(row, tmp_path / "run", place)
     made = zoo.load(Run(tmp_path / "run").model_file)
@@ -100,7 +100,7 @@ def test_the_head_begins_as_its_seed_says(hidden, row, place, members, digits, t
 
 def test_the_best_head_is_kept_or_the_last_and_that_is_recorded(row, place, tmp_path):
     """At such a rate the head of a later epoch is worse than the best."""
-    wild = {"optimizer": recipes.schemas.Optimizer(name="sgd", learning_rate=5.0), "epochs": 6}
+    wild = {"optimizer": recipes.fitting.Optimizer(name="sgd", learning_rate=5.0), "epochs": 6}
     found = {}
     for keep in ("best", "last"):
         asked = row.model_copy(update=wild | {"keep": keep})
@@ -126,6 +126,30 @@ def test_a_head_on_the_members_own_images_warns_and_takes_views(row, place, digi
         stacks.run(row.model_copy(update=own), tmp_path / "run", place, listener)
     assert f"head on {len(digits.holdout(0.2)[0].train):,} images, 2 views each" in listener.texts
     assert Run(tmp_path / "run").samples["augmented"].shape == (6, 5, 32, 32, 3)
+
+
+@pytest.mark.backend
+def test_a_fresh_view_in_every_epoch_is_as_many_views_as_epochs(row, place, digits, told, tmp_path):
+    """Cut off between two passes, it goes on with the next one, and ends bit-equal."""
+    many = row.model_copy(update={"augment": "C", "epochs": 3})
+    stacks.run(many.model_copy(update={"views": 3}), tmp_path / "three", place)
+    fresh, folder = many.model_copy(update={"views": "fresh"}), tmp_path / "fresh"
+
+    def third_view(texts: list[str]) -> bool:
+        return texts[-1].endswith("view 2")
+
+    with pytest.raises(RuntimeError, match="cut"):
+        stacks.run(fresh, folder, place, told(third_view))
+    listener = told()
+    stacks.run(fresh, folder, place, listener)
+    passes = [text for text in listener.texts if text.startswith("m0, m1, m2, view")]
+    assert passes == ["m0, m1, m2, view 2"]
+    held = len(digits.holdout(0.2)[1])
+    size = 4 * held * 30 * 3 / 1e9
+    head = f"head on {held} images, a fresh view in each epoch: {size:.2g} GB of outputs"
+    assert any(text.startswith(head) for text in listener.texts)
+    models = [zoo.load(Run(tmp_path / name).model_file) for name in ("three", "fresh")]
+    assert same(*map(weights, models))
 
 
 def test_a_cut_stack_goes_on_from_its_members_outputs(row, place, tmp_path, monkeypatch):

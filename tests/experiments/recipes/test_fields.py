@@ -114,6 +114,8 @@ def test_a_schedule_that_does_not_fit_is_named(schedule, told, resolve):
         ({"augment": {"alternating_flip": True, "horizontal_flip": 0.5}}, "augment: .*both mirror"),
         ({"test_views": "flip"}, "test_views: .*'none', 'mirror' or 'shifts'"),
         ({"test_views": None}, "test_views: "),
+        ({"progress_every": 0}, "progress_every: "),
+        ({"progress_every": 4, "validate_every": 6}, "validate_every: 6 is no multiple of .* 4"),
         ({"expect": {"views": "none"}}, "expect.views: .*'mirror' or 'shifts'"),
     ],
 )
@@ -128,6 +130,8 @@ def test_a_network_s_row_refuses(changes, told):
         ("alphanet/alphastack", {"members": []}, "members"),
         ("alphanet/alphastack", {"head": [0]}, "head.0"),
         ("alphanet/alphastack", {"folds": 1}, "folds"),
+        ("alphanet/alphastack", {"views": "new"}, "views.*'fresh'"),
+        ("alphanet/alphastack", {"augment": None}, "views: fresh draws an augmented view"),
         ("alphanet/alphastack", {"share": {"holdout": 0.1}}, "share: Extra"),
         ("laptop/mode", {"test_views": "mirror"}, "test_views: Extra"),
         (
