@@ -6,10 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.reports import bars, plots
+from experiments.reports.svg import HUES
 from experiments.runs import Run, history
 
 EXTREMES = 10  # best and worst classes shown by name where there are too many for all
 MARKED_STEPS = 12  # a learning rate that changes more often is a schedule, told in words
+WEIGHT = "weight_"  # of the columns with members' weights
 CURVES = (("top1", "top-1, %"), ("loss", "loss"))
 
 
@@ -39,6 +41,8 @@ def _learning(run: Run) -> dict[str, Figure]:
         ]
         marked = steps if len(steps) <= MARKED_STEPS else []
         figures[f"curve_{key}"] = plots.curves(lines, title.capitalize(), marked)
+    if lines := _weights(run):
+        figures["curve_weights"] = plots.curves(lines, "Weights of the members")
     if lines := _by_images(run):
         figures["curve_images"] = plots.curves(lines, "Top-1, %", xlabel="training images seen")
     return figures
@@ -53,6 +57,18 @@ def _by_images(run: Run) -> list[plots.Curve]:
         plots.Curve(name, *values, hue=number, stroke=number)
         for number, (name, values) in enumerate(found.items())
         if len(values[0])
+    ]
+
+
+def _weights(run: Run) -> list[plots.Curve]:
+    """Return how the weights of members changed that were trained together; none of others."""
+    found = {
+        key.removeprefix(WEIGHT): v for key, v in run.history.items() if key.startswith(WEIGHT)
+    }
+    return [
+        plots.Curve(name, run.history["epoch"], values, hue=hue, stroke=stroke)
+        for number, (name, values) in enumerate(found.items())
+        for stroke, hue in [divmod(number, len(HUES))]
     ]
 
 

@@ -33,17 +33,15 @@ def show(context: Context) -> Shown | None:
     drawn = {}
     for place, group in enumerate(context.groups):
         if len(group.runs) > 1:
-            drawn[f"across{place}"] = group, _figures(group)
+            drawn[f"across{place}"] = group, figures(group)
     if not drawn:
         return None
     parts = [
-        _part(group) | {"drawings": svg.inline(figures, key, group.title)}
-        for key, (group, figures) in drawn.items()
+        _part(group) | {"drawings": svg.inline(plots, key, group.title)}
+        for key, (group, plots) in drawn.items()
     ]
     files = {
-        f"{key}_{name}": figure
-        for key, (_, figures) in drawn.items()
-        for name, figure in figures.items()
+        f"{key}_{name}": plot for key, (_, plots) in drawn.items() for name, plot in plots.items()
     }
     return Shown(
         {"parts": parts, "single": len(context.groups) == 1},
@@ -74,7 +72,7 @@ def _figures(group: Group) -> dict[str, Figure]:
     }
     drawn |= {"seconds": _seconds_per_epoch(group), "accuracy": _accuracies(group)}
     drawn["images"] = _curves(
-        group, "Training top-1 batch by batch, %", figures.trained, xlabel="training images seen"
+        group, "Training top-1 batch by batch, %", trained, xlabel="training images seen"
     )
     return {name: figure for name, figure in drawn.items() if figure}
 

@@ -153,7 +153,8 @@ def lines(context: Context) -> list[Line]:
     for recipe, its_runs in found.items():
         for run, label in its_runs or [(None, "")]:
             row = context.rows.get(recipe)
-            published = row.expect.model_dump(exclude_none=True) if row else {}
+            told = row and row.expect
+            published = told.model_dump(exclude_none=True) if told else {}
             expect = published | (run.expect if run else {})
             status, reasons = _status(run, expect, context.runs)
             if "top1" in expect and "train_top1" in expect:
