@@ -63,8 +63,9 @@ def _part(group: Group) -> dict[str, Any]:
     }
 
 
-def _figures(group: Group) -> dict[str, Figure]:
-    from experiments.reports import figures
+def figures(group: Group) -> dict[str, Figure]:
+    """Draw by name what two runs or more of a data set have."""
+    from experiments.reports.figures import trained
 
     drawn = {
         key: _curves(group, title, lambda run, key=key: _by_epoch(run, key))

@@ -35,7 +35,7 @@ def show(context: Context) -> Shown:
         "lines": found,
         "several": len(context.groups) > 1,
         "learned": any(line.learned for line in found),
-        "to_30": any(line.metrics.get("images_to_30") is not None for line in found),
+        "to_30": any("images_to_30" in line.metrics for line in found),
         "chosen": any(line.chosen for line in found),
         "top": [k for k in (1, 3, 5) if k == 1 or any(k < run.classes for run in runs)],
         "views": [
