@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments import recipes
-from experiments.reports import page, report, sections
+from experiments.reports import figures, page, report, sections
 from experiments.runs import Run, short_names
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -256,3 +256,14 @@ def test_reporting_loads_no_framework(make_run, tmp_path):
         "print({'keras', 'matplotlib', 'sklearn'} & set(sys.modules))"
     )
     assert run_python(code) == "set()"
+
+
+def test_weights_of_members_that_were_trained_together_are_drawn(make_run, tmp_path):
+    run = Run(make_run(tmp_path / "run", ROWS["joint"], epochs=2, members=[]))
+    assert "curve_weights" not in figures.of_run(run)
+    columns = run.history | {"weight_a": np.array([0.5, 0.9]), "weight_b": np.array([0.5, 0.1])}
+    lines = [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)]
+    run.write_history(lines)
+    axes = figures.of_run(Run(run.path))["curve_weights"].axes[0]
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+    assert drawn == {"a": [0.5, 0.9], "b": [0.5, 0.1]}
