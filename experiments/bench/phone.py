@@ -14,10 +14,11 @@ import numpy as np
 
 import zoo
 from experiments import runs
+from experiments.backend import choose
 from experiments.bench import check
 from experiments.listener import SILENT, Listener
 from experiments.runs import Run
-from experiments.studies.export import Exported, export
+from experiments.studies.export import Exported, export, writable
 from experiments.timing import side_by_side
 
 # Of P3, which is about networks for a phone; each at its reference's input.
@@ -52,12 +53,14 @@ def run(
 ) -> list[dict]:
     """Time finished runs, `.keras` files and networks by name or wildcard, in turns: a row each.
 
-    Milliseconds are the median over `repeats` turns of half a second, after a warm-up. Only
-    TensorFlow writes LiteRT. Raises ValueError, before anything is built, for what is neither, and
-    numbers out of range; later for an artifact that answers differently from its model.
+    Milliseconds are the median over `repeats` turns of half a second, after a warm-up. Raises
+    ValueError, before anything is built, for what is none of these, a backend other than
+    TensorFlow, which alone writes LiteRT, missing packages and numbers out of range; later for an
+    artifact that answers differently from its model.
     """
     check(repeats=repeats)
     found = _chosen(names)
+    writable(FORMAT, choose(backend))
     with tempfile.TemporaryDirectory() as folder:
         rows, steps = {}, {}
         for done, (name, given) in enumerate(found.items()):

@@ -75,5 +75,12 @@ def test_what_is_no_model_is_refused_before_anything_is_built(given, told, monke
         phone.run(given)
 
 
+def test_a_backend_that_writes_no_litert_is_refused_before_anything_is_built(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr(zoo, "build", None)
+    with pytest.raises(ValueError, match="litert is not written by jax: give --backend tensorflow"):
+        phone.run([NAME])
+
+
 def test_networks_for_phones_are_there():
     assert set(phone.NETWORKS) <= set(zoo.list_models())
