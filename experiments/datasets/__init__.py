@@ -33,6 +33,7 @@ from experiments.datasets._pixels import (
     open_pictures,
     read_pixels,
 )
+from experiments.datasets._policy_sheet import draw_policy_sheet, policy_sheet_path
 from experiments.datasets._sheet import draw_sheet, sheet_path
 from experiments.datasets._source import Facts, Source
 from experiments.datasets._summary import Summary, summary
@@ -45,6 +46,7 @@ __all__ = [
     "Split",
     "Summary",
     "check",
+    "draw_policy_sheet",
     "draw_sheet",
     "facts",
     "fit_picture",
@@ -52,6 +54,7 @@ __all__ = [
     "names",
     "open_picture",
     "open_pictures",
+    "policy_sheet_path",
     "read_pixels",
     "sheet_path",
     "summary",
