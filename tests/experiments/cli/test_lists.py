@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import augment
 import zoo
 from experiments import datasets, recipes
 from experiments.cli import _tables, lists
@@ -146,8 +147,34 @@ def test_data_shows_the_pixels_that_a_row_would_see(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("policy", "name"),
+    [("A", "A"), ("policy.yaml", "policy"), ("laptop/simplenet", "laptop-simplenet")],
+)
+def test_data_draws_a_policy(policy, name, tmp_path, monkeypatch):
+    """By its name, from a file, or that of a row."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text("vertical_flip: 0.5\n")
+    drawn = []
+
+    def draw(dataset, policy, path, name):
+        drawn.append(policy)
+        return path
+
+    monkeypatch.setattr(datasets, "draw_policy_sheet", draw)
+    text = _run("data", "digits", "--augment", policy)
+    assert text.splitlines()[-1] == f"augmentation: {tmp_path / f'digits-{name}.png'}"
+    expected = {"A": augment.A, "policy": augment.Policy(vertical_flip=0.5)}
+    row = recipes.load("laptop/simplenet") if "/" in policy else None
+    assert drawn == [expected[name] if row is None else augment.get(row.augment)]
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["digits", "--augment", "D"], "unknown policy 'D': one of A, B, C, CARS"),
+        (["digits", "--augment", "none.yaml"], "policy file none.yaml does not exist"),
+        (["digits", "--augment", "alphanet/none"], "no .*none"),
+        (["digits", "--augment", "laptop/stack"], "the row augments nothing; give a row with"),
         (["digit"], "no data set 'digit'; did you mean digits"),
         (["digits", "--size", "0"], "size .* 0"),
         (["digits", "--size", "1000000"], "size .* 1000000"),
