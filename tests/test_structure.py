@@ -82,6 +82,7 @@ RUN_FILES = (
     "samples.npz",
     "compare.csv",
     "robustness.csv",
+    "phone.csv",
 )
 # (file, name) -> why it says a name of a run's file.
 SPELLS = {("experiments/datasets/_cache.py", "dataset.json"): "the cache has one of its own"}

@@ -104,6 +104,34 @@ def models(
 
 
 @app.command()
+def phone(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN or NETWORK]...",
+            help="finished runs, folders of such, .keras files, networks or wildcards (default: "
+            "networks for phones, with random weights)",
+        ),
+    ] = None,
+    out: Csv = None,
+    repeats: Repeats = 10,
+    backend: Backend = None,
+) -> None:
+    """Time models as a phone runs them: LiteRT, one thread, one image; with size and accuracy.
+
+    A report shows what it finds as phone.csv in its folders beside the runs' accuracies.
+
+    Example: python -m experiments bench phone runs/laptop --out runs/laptop/phone.csv
+    """
+    _check(out, repeats)
+    load_backend(backend)
+    from experiments.bench import phone as case
+
+    options = {"repeats": repeats, "backend": backend, "listener": Console(console)}
+    publish([case.run(names or case.NETWORKS, **options)], out, case.SHOWN)
+
+
+@app.command()
 def profile(
     recipe: Recipe,
     changes: Set = None,

@@ -8,7 +8,8 @@ class Expect(Part):
 
     Those of validation images, but `train_top1`, and `adversarial`: top-1 on adversarial images
     of the run's own training images. `views`, where given, are those with which the paper measured
-    top1, top3 and top5: a run is held against them by what it scored with the same views.
+    top1, top3 and top5: a run is held against them by what it scored with the same views. What is
+    no `target` is shown beside a run and held against nothing: the row's note says why.
     """
 
     top1: float | None = None
@@ -22,3 +23,4 @@ class Expect(Part):
     dataset: str | None = None
     views: Several | None = None
     tolerance: float = 0.5
+    target: bool = True

@@ -1,18 +1,17 @@
-"""Which figures a report shows of a run, and of several runs side by side."""
+"""Which figures a report shows of a run."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.reports import plots
+from experiments.reports import bars, plots
 from experiments.reports.svg import HUES
 from experiments.runs import Run, history
 
 EXTREMES = 10  # best and worst classes shown by name where there are too many for all
 MARKED_STEPS = 12  # a learning rate that changes more often is a schedule, told in words
+WEIGHT = "weight_"  # of the columns with members' weights
 CURVES = (("top1", "top-1, %"), ("loss", "loss"))
 
 
@@ -23,32 +22,11 @@ def of_run(run: Run) -> dict[str, Figure]:
     order = np.argsort(-np.nan_to_num(run.class_accuracy, nan=-1), kind="stable")
     names, accuracy = np.array(run.names)[order], run.class_accuracy[order]
     if run.classes <= plots.NAMED:
-        return figures | {"classes": plots.class_bars(names, accuracy, "Top-1 by class")}
-    figures["classes"] = plots.class_profile(run.class_accuracy)
+        return figures | {"classes": bars.class_bars(names, accuracy, "Top-1 by class")}
+    figures["classes"] = bars.class_profile(run.class_accuracy)
     for key, part in (("best", slice(EXTREMES)), ("worst", slice(-EXTREMES, None))):
         title = f"The {EXTREMES} {key} classes"
-        figures[f"classes_{key}"] = plots.class_bars(names[part], accuracy[part], title)
-    return figures
-
-
-def of_runs(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, Figure]:
-    """Draw the validation curves of all runs that have one over each other; none for a single."""
-    labelled = [pair for pair in zip(runs, labels, strict=True) if pair[0].history]
-    if len(labelled) < 2:
-        return {}
-    figures = {}
-    for key, title in CURVES:
-        lines = [
-            plots.Curve(
-                label,
-                run.history["epoch"],
-                run.history[f"val_{key}"],
-                hue=number,
-                dashed=number >= len(HUES),
-            )
-            for number, (run, label) in enumerate(labelled)
-        ]
-        figures[f"compare_{key}"] = plots.curves(lines, f"Validation {title}")
+        figures[f"classes_{key}"] = bars.class_bars(names[part], accuracy[part], title)
     return figures
 
 
@@ -59,14 +37,50 @@ def _learning(run: Run) -> dict[str, Figure]:
     for key, title in CURVES:
         lines = [
             plots.Curve("validation", epochs, run.history[f"val_{key}"], best=best),
-            plots.Curve("training", epochs, run.history[key], hue=1, dashed=True),
+            plots.Curve("training", epochs, run.history[key], hue=1, stroke=1),
         ]
         marked = steps if len(steps) <= MARKED_STEPS else []
         figures[f"curve_{key}"] = plots.curves(lines, title.capitalize(), marked)
-    if run.progress:
-        line = plots.Curve("validation", *history.by_images(run))
-        figures["curve_images"] = plots.curves([line], "Top-1, %", xlabel="training images seen")
+    if lines := _weights(run):
+        figures["curve_weights"] = plots.curves(lines, "Weights of the members")
+    if lines := _by_images(run):
+        figures["curve_images"] = plots.curves(lines, "Top-1, %", xlabel="training images seen")
     return figures
+
+
+def _by_images(run: Run) -> list[plots.Curve]:
+    """Return the curves of a run that was looked at within its epochs; none of others."""
+    if not run.progress:
+        return []
+    found = {"validation": history.by_images(run), "training, batch by batch": trained(run)}
+    return [
+        plots.Curve(name, *values, hue=number, stroke=number)
+        for number, (name, values) in enumerate(found.items())
+        if len(values[0])
+    ]
+
+
+def _weights(run: Run) -> list[plots.Curve]:
+    """Return how the weights of members changed that were trained together; none of others."""
+    found = {
+        key.removeprefix(WEIGHT): v for key, v in run.history.items() if key.startswith(WEIGHT)
+    }
+    return [
+        plots.Curve(name, run.history["epoch"], values, hue=hue, stroke=stroke)
+        for number, (name, values) in enumerate(found.items())
+        for stroke, hue in [divmod(number, len(HUES))]
+    ]
+
+
+def trained(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Return images seen, and the training accuracy in percent of the batches up to there.
+
+    Each value is of the batches since the one before; empty where the run did not note them.
+    """
+    if "train_top1" not in run.progress:
+        return np.empty(0), np.empty(0)
+    images, top1 = run.progress["images"], run.progress["train_top1"]
+    return images[np.isfinite(top1)], top1[np.isfinite(top1)]
 
 
 def image_grids(run: Run) -> dict[str, Figure]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from experiments import recipes
 from experiments._files import atomic, check_writable, explained, write_text
 from experiments.reports import sections, words
-from experiments.reports.context import Context, Shown
+from experiments.reports.context import Context, Group, Shown
 from experiments.reports.words import unique
 from experiments.runs import Run, find, tables
 
@@ -50,6 +50,7 @@ def report(
         rows=_published(runs),
         comparisons=_below(folders, tables.COMPARISON),
         cards=_below(folders, tables.ROBUSTNESS),
+        phones=_below(folders, tables.PHONE),
         plots=out.parent / "plots" if plots else None,
     )
     shown = {section: found for section in sections.SECTIONS if (found := section.show(context))}
@@ -104,7 +105,7 @@ def _below(folders: Sequence[pathlib.Path], name: str) -> list[pathlib.Path]:
 def _published(runs: Sequence[Run]) -> dict[str, recipes.Row]:
     papers = [paper for paper in unique(run.row.paper for run in runs) if paper in recipes.papers()]
     rows = [row for paper in papers for row in recipes.rows(paper).values()]
-    return {row.recipe: row for row in rows if row.expect}
+    return {row.recipe: row for row in rows if row.expect or row.note}
 
 
 def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -> str:
@@ -120,11 +121,13 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    filters = {name: getattr(words, name) for name in ("number", "duration", "with_views")}
+    filters = {
+        name: getattr(words, name) for name in ("number", "duration", "signed", "with_views")
+    }
     environment.filters.update(filters)
     return environment.get_template("base.html").render(
         title=title or _title(context.runs),
-        facts=_headline(context.runs, context.labels),
+        facts=_headline(context),
         commands=unique(run.metrics.get("command") for run in context.runs),
         links=[link for found in shown.values() for link in found.links],
         sections=[
@@ -133,11 +136,10 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
     )
 
 
-def _headline(runs: Sequence[Run], labels: Sequence[str]) -> list[tuple[str, str, list[str]]]:
+def _headline(context: Context) -> list[tuple[str, str, list[str]]]:
     """Tell what, on what, where and when: (title, value, lines of detail)."""
-    best = max(range(len(runs)), key=lambda number: runs[number].metrics["top1"])
+    runs, groups = context.runs, context.groups
     metrics = [run.metrics for run in runs]
-    several = words.with_views(metrics[best])
     dates = sorted(str(m["date"])[:10] for m in metrics if m.get("date"))
     seconds = sum(m.get("seconds") or 0 for m in metrics)
     versions = unique(
@@ -150,28 +152,54 @@ def _headline(runs: Sequence[Run], labels: Sequence[str]) -> list[tuple[str, str
     return [
         (
             "Best top-1",
-            f"{runs[best].metrics['top1']:.1f} %",
-            [labels[best], *([several] if several else [])],
+            " / ".join(f"{_best(group):.1f}" for group in groups) + " %",
+            _which(groups),
         ),
-        ("Data", ", ".join(unique(run.dataset["name"] for run in runs)), _data(runs)),
+        ("Data", ", ".join(unique(run.dataset["name"] for run in runs)), _data(groups)),
         ("Device", ", ".join(unique(m.get("device") for m in metrics)) or "unknown", versions),
         ("When", when, [f"{words.spoken(seconds)} of training in all"]),
     ]
 
 
-def _data(runs: Sequence[Run]) -> list[str]:
+def _best(group: Group) -> float:
+    return group.runs[group.best].metrics["top1"]
+
+
+def _which(groups: Sequence[Group]) -> list[str]:
+    """Tell which run is the best, and how it was with views; of several data sets of each."""
+    lines = []
+    for group in groups:
+        several = words.with_views(group.runs[group.best].metrics)
+        found = [group.labels[group.best], *([several] if several else [])]
+        lines += found if len(groups) == 1 else [f"{group.title}: {', '.join(found)}"]
+    return lines
+
+
+def _data(groups: Sequence[Group]) -> list[str]:
+    """Tell how many images and classes there are, of several data sets in a line each."""
+    told = [_facts(group.runs) for group in groups]
+    if len(groups) == 1:
+        return [f"{count} {unit}" for unit, count in told[0].items()]
+    train, validation = "training images", "validation images"
+    return [
+        f"{group.title}: {facts.pop('classes')} classes, {facts.pop(train, '?')} and "
+        f"{facts.pop(validation)} images{''.join(f', {size}' for size in facts.values())}"
+        for group, facts in zip(groups, told, strict=True)
+    ]
+
+
+def _facts(runs: Sequence[Run]) -> dict[str, str]:
     """Tell sizes of the data; members and stack may differ in the images they were trained on."""
-    facts = (
-        (lambda run: f"{run.classes:,}", "classes"),
-        (
-            lambda run: f"{run.dataset['train']:,}" if run.dataset.get("train") else None,
-            "training images",
+    facts = {
+        "classes": lambda run: f"{run.classes:,}",
+        "training images": lambda run: (
+            f"{run.dataset['train']:,}" if run.dataset.get("train") else None
         ),
-        (lambda run: f"{len(run.labels):,}", "validation images"),
-        (lambda run: "×".join(map(str, run.dataset.get("image_shape") or ())) or None, "pixels"),
-    )
-    told = [(unique(map(value, runs)), unit) for value, unit in facts]
-    return [f"{' or '.join(values)} {unit}" for values, unit in told if values]
+        "validation images": lambda run: f"{len(run.labels):,}",
+        "pixels": lambda run: "×".join(map(str, run.dataset.get("image_shape") or ())) or None,
+    }
+    told = {unit: unique(map(value, runs)) for unit, value in facts.items()}
+    return {unit: " or ".join(values) for unit, values in told.items() if values}
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

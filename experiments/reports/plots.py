@@ -1,4 +1,4 @@
-"""Plots: curves, points, matrices, bars and grids of images, as figures of one style.
+"""Plots: curves, points, matrices and grids of images, as figures of one style.
 
 Everything is drawn without pyplot (no global state, no display), in units that a phone shows as
 about one CSS pixel.
@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from experiments.reports.svg import BLUE, HUES, INK, STYLE, WIDTH, titled
 
 MARKERS = ("o", "s", "D")
+STROKES = ("-", "--", ":", "-.")
 LETTER = 5.6  # units, the mean width of a letter at size 10
 NUMBERED = 20  # confusion matrices up to this many classes carry numbers
 NAMED = 40  # above, names of all classes would be unreadable: the extremes are shown instead
@@ -25,13 +26,16 @@ NAMED = 40  # above, names of all classes would be unreadable: the extremes are 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """One line: `values` at `epochs`; `best` is the index to mark with a dot."""
+    """One line: `values` at `epochs`; `best` is the index to mark with a dot.
+
+    One without a name stands faintly behind the others, and in no legend.
+    """
 
     name: str
     epochs: np.ndarray
     values: np.ndarray
     hue: int = 0
-    dashed: bool = False
+    stroke: int = 0
     best: int | None = None
 
 
@@ -49,13 +53,16 @@ def curves(
     """
     # About 6 units a letter, 40 for the stroke; what is longer than a line is cut at its end.
     columns = int(np.clip(WIDTH // (6 * max(len(line.name) for line in lines) + 40), 1, 3))
-    legend_rows = -(-len(lines) // columns)
+    legend_rows = -(-sum(bool(line.name) for line in lines) // columns)
     figure = titled(WIDTH, 225 + 18 * legend_rows, title)
     axes = figure.add_subplot(xlabel=xlabel)
     axes.grid(axis="y")
     for line in lines:
+        if not line.name:
+            axes.plot(line.epochs, line.values, color=INK, alpha=0.18, linewidth=0.9)
+            continue
         few = len(line.epochs) < 4
-        style = {"color": HUES[line.hue % len(HUES)], "linestyle": "--" if line.dashed else "-"}
+        style = {"color": HUES[line.hue % len(HUES)], "linestyle": STROKES[line.stroke]}
         axes.plot(line.epochs, line.values, label=line.name, marker="o" if few else "", **style)
         if line.best is not None:
             axes.plot(line.epochs[line.best], line.values[line.best], "o", color=style["color"])
@@ -195,40 +202,6 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     for row, column in np.argwhere(matrix):
         ink = "white" if share[row, column] > 0.6 else INK
         axes.text(column, row, f"{matrix[row, column]}", color=ink, **center)
-    return figure
-
-
-@matplotlib.rc_context(STYLE)
-def class_bars(names: Sequence[str], accuracy: np.ndarray, title: str) -> Figure:
-    """Plot one bar per class, in the order given from the top, with its percent."""
-    figure = titled(WIDTH, 17 * len(names) + 45, title)
-    axes = figure.add_subplot()
-    positions = np.arange(len(names))[::-1]
-    axes.barh(positions, np.full(len(names), 100), height=0.72, color=INK, alpha=0.06)
-    axes.barh(positions, np.nan_to_num(accuracy), height=0.72, color=BLUE)
-    axes.set_yticks(positions, names)
-    axes.set(xlim=(0, 114), ylim=(-0.6, len(names) - 0.4), xticks=())
-    axes.spines[:].set_visible(False)
-    for position, value in zip(positions, accuracy, strict=True):
-        text = "no images" if np.isnan(value) else f"{value:.0f} %"
-        axes.text(113.5, position, text, ha="right", va="center", size=10)
-    return figure
-
-
-@matplotlib.rc_context(STYLE)
-def class_profile(accuracy: np.ndarray) -> Figure:
-    """Plot all classes from best to worst, without names: how uneven they are."""
-    ordered = np.sort(accuracy[np.isfinite(accuracy)])[::-1]
-    figure = titled(WIDTH, 230, "Top-1 of all classes, sorted, %")
-    axes = figure.add_subplot(xlabel="classes")
-    axes.grid(axis="y")
-    edges = np.arange(len(ordered) + 1)
-    axes.stairs(ordered, edges, fill=True, color=BLUE, alpha=0.25)
-    axes.stairs(ordered, edges, baseline=None, color=BLUE, linewidth=1.6)
-    axes.axhline(ordered.mean(), color=INK, linestyle=":", linewidth=1.1, alpha=0.6)
-    mean = f"mean {ordered.mean():.1f}"
-    axes.text(len(ordered), ordered.mean() + 1.5, mean, ha="right", va="bottom", size=10)
-    axes.set(xlim=(0, len(ordered)), ylim=(0, 102))
     return figure
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 INK = "#1c2128"
 BLUE = "#2f74d0"
 # Six hues that differ in lightness too, each at least 3:1 on white and on the dark background;
-# the second half of twelve runs repeats them dashed.
+# more than six lines repeat them with other strokes.
 HUES = (BLUE, "#d96b00", "#16906a", "#b8458f", "#7d5bd0", "#8a7a1e")
 FILES = (".svg", ".png", ".pdf")
 WIDTH = 420  # units; fits a phone without small print

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from experiments.runs import Run
+from experiments.runs import Run, history
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -31,6 +31,14 @@ def signed(points: float) -> str:
     return f"{points:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
+def cut(text: str, length: int) -> str:
+    """Return a text of at most so many letters: what is left out lies before its last half."""
+    if len(text) <= length:
+        return text
+    end = (length - 1) // 2
+    return f"{text[: length - 1 - end]}…{text[-end:]}"
+
+
 def unique(values: Iterable[Any]) -> list[Any]:
     """Values without repetitions and None, in order."""
     return [value for value in dict.fromkeys(values) if value is not None]
@@ -40,6 +48,27 @@ def with_views(metrics: Mapping[str, Any], key: str = "top1") -> str:
     """Say what a run scored with views, to stand beside the plain value; empty where it did not."""
     several = metrics.get("with_views")
     return f"{number(several[key], 1)} with {several['views']}" if several else ""
+
+
+class Learned(NamedTuple):
+    """Training accuracy of the epoch that a run reports, and its gap, in percent and points.
+
+    Training values are means over the epoch as it ran: of augmented images, with dropout.
+    """
+
+    top1: float
+    gap: float
+    """Training minus validation accuracy."""
+
+
+def learned(run: Run) -> Learned | None:
+    """Return what a run reached on its training images; None where nothing was fitted."""
+    found = choice(run)
+    if found is None:
+        return None
+    kept = history.best(run.history) if found.on_validation else -1
+    top1 = float(run.history["top1"][kept])
+    return Learned(top1, top1 - run.metrics["top1"])
 
 
 class Choice(NamedTuple):

@@ -12,6 +12,7 @@ from experiments.runs.environment import environment
 # What studies of several runs leave in a folder, and reports look for.
 COMPARISON = "compare.csv"
 ROBUSTNESS = "robustness.csv"
+PHONE = "phone.csv"
 
 
 def write(rows: list[dict], path: pathlib.Path) -> None:

@@ -74,7 +74,7 @@ def export(
     answers differently.
     """
     file, run = runs.of_model(run_or_model)
-    chosen = _writable(format, choose(backend))
+    chosen = writable(format, choose(backend))
     target = _target(file, format, out)
     pictures = datasets.open_pictures([pathlib.Path(path) for path in images])
     load(backend)
@@ -101,8 +101,8 @@ def export(
     )
 
 
-def _writable(name: str, backend: str) -> Format:
-    """Return the format; ValueError unless the backend can write it and its packages are here."""
+def writable(name: str, backend: str) -> Format:
+    """Return the format; `ValueError` unless the backend can write it and its packages are here."""
     if name not in FORMATS:
         raise ValueError(f"format {name!r}: there are {', '.join(FORMATS)}")
     chosen = FORMATS[name]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from experiments.datasets import facts
 from experiments.recipes import Share
 from experiments.reports.context import Context, Shown
 from experiments.reports.members import changes
-from experiments.reports.words import number, signed, unique, with_views
+from experiments.reports.words import learned, number, signed, unique, with_views
 from experiments.runs import Run
 
 TOLERANCE = 0.5  # points of accuracy, where a row's `expect` names none
@@ -18,23 +18,44 @@ TOLERANCE = 0.5  # points of accuracy, where a row's `expect` names none
 TARGETS = ("top1", "top3", "top5", "adversarial")
 # Of these, what may be published with several views of an image.
 SEEN = ("top1", "top3", "top5")
-# What papers publish: key in `expect`, title of the column, digits.
+
+
+class Column(NamedTuple):
+    """What papers publish, by its key in `expect`; `ours`: shown where only we have it, too."""
+
+    key: str
+    title: str
+    digits: int = 1
+    ours: bool = False
+
+    def text(self, values: Mapping[str, Any]) -> str:
+        """Return a value as it is shown: a gap with its sign."""
+        value = values.get(self.key)
+        return (
+            signed(value) if self.key == GAP and value is not None else number(value, self.digits)
+        )
+
+
+GAP = "gap"
 COLUMNS = (
-    ("top1", "Top-1, %", 1),
-    ("top3", "Top-3, %", 1),
-    ("top5", "Top-5, %", 1),
-    ("train_top1", "Training top-1, %", 1),
-    ("adversarial", "Adversarial top-1, %", 1),
-    ("epochs", "Epochs", 0),
-    ("seconds_per_epoch", "s per epoch", 1),
-    ("hours", "Hours", 1),
+    Column("top1", "Top-1, %"),
+    Column("top3", "Top-3, %"),
+    Column("top5", "Top-5, %"),
+    Column("train_top1", "Training top-1, %", ours=True),
+    Column(GAP, "Gap, points", ours=True),
+    Column("adversarial", "Adversarial top-1, %"),
+    Column("epochs", "Epochs", 0),
+    Column("seconds_per_epoch", "s per epoch"),
+    Column("hours", "Hours"),
 )
 SYMBOLS = {
     "reproduced": "✓",
+    "above": "▲",
     "below": "▼",
     "changed": "Δ",
     "not comparable": "≠",
     "not run": "○",
+    "no target": "·",
     "not published": "–",
 }
 
@@ -47,8 +68,11 @@ class Line:
     run: Run | None
     label: str
     expect: Mapping[str, Any]
+    """What is published, and the gap of what is published of it."""
     status: str
     reasons: Sequence[str] = ()
+    note: str = ""
+    """What its recipe says of it, such as what it lacks."""
 
     @property
     def paper(self) -> str:
@@ -68,9 +92,16 @@ class Line:
     @property
     def ours(self) -> dict[str, Any]:
         """Our values under the keys of `expect`."""
-        metrics = _as_published(self.run, self.expect) if self.run else {}
-        seconds = metrics.get("seconds")
-        return {**metrics, "hours": None if seconds is None else seconds / 3600}
+        metrics = as_published(self.run, self.expect) if self.run else {}
+        seconds, trained = metrics.get("seconds"), learned(self.run) if self.run else None
+        hours = None if seconds is None else seconds / 3600
+        ours = {**metrics, "hours": hours}
+        return ours | ({"train_top1": trained.top1, GAP: trained.gap} if trained else {})
+
+    def told(self, column: Column) -> str:
+        """Return our value as it is shown: with nothing to stand beside it, only where asked."""
+        known = column.ours or self.expect.get(column.key) is not None
+        return column.text(self.ours if known else {})
 
     def of_paper(self, key: str) -> str:
         """Say with which views the paper measured a value; empty for a plain one."""
@@ -94,7 +125,12 @@ def show(context: Context) -> Shown | None:
     values = {
         "lines": table,
         "papers": unique(line.paper for line in table),
-        "columns": [c for c in COLUMNS if any(line.expect.get(c[0]) for line in table)],
+        "columns": [
+            (column, published)
+            for column in COLUMNS
+            if (published := _any(column, (line.expect for line in table)))
+            or (column.ours and _any(column, (line.ours for line in table)))
+        ],
         "verdict": [
             (symbol, status, count)
             for status, symbol in SYMBOLS.items()
@@ -102,6 +138,10 @@ def show(context: Context) -> Shown | None:
         ],
     }
     return Shown(values, links=[("paper", "Paper and ours")])
+
+
+def _any(column: Column, values: Iterable[Mapping[str, Any]]) -> bool:
+    return any(one.get(column.key) is not None for one in values)
 
 
 def lines(context: Context) -> list[Line]:
@@ -113,9 +153,14 @@ def lines(context: Context) -> list[Line]:
     for recipe, its_runs in found.items():
         for run, label in its_runs or [(None, "")]:
             row = context.rows.get(recipe)
-            published = row.expect.model_dump(exclude_none=True) if row else {}
+            told = row and row.expect
+            published = told.model_dump(exclude_none=True) if told else {}
             expect = published | (run.expect if run else {})
-            table.append(Line(recipe, run, label, expect, *_status(run, expect, context.runs)))
+            status, reasons = _status(run, expect, context.runs)
+            if "top1" in expect and "train_top1" in expect:
+                expect |= {GAP: expect["train_top1"] - expect["top1"]}
+            note = (row or run.row).note
+            table.append(Line(recipe, run, label, expect, status, reasons, note))
     return table
 
 
@@ -130,9 +175,11 @@ def _status(
     targets = {key: expect[key] for key in TARGETS if expect.get(key) is not None}
     if not targets:
         return "not published", ()
+    if not expect.get("target", True):
+        return "no target", ()
     if reason := _another_task(run, expect.get("dataset")):
         return "not comparable", (reason,)
-    ours, views = _as_published(run, expect), expect.get("views")
+    ours, views = as_published(run, expect), expect.get("views")
     if any(ours.get(key, 0) is None for key in targets):
         return "not comparable", (f"published with {views}: run it with test_views={views}",)
     tolerance = expect.get("tolerance", TOLERANCE)
@@ -140,10 +187,12 @@ def _status(
     worst = min(above, key=above.get)
     how = f" with {views}" if views and worst in SEEN else ""
     points = f"{worst.replace('top', 'top-')}{how} {signed(above[worst])} points"
+    if above[worst] > tolerance:
+        return "above", (points,)
     return ("reproduced" if above[worst] >= -tolerance else "below"), (points,)
 
 
-def _as_published(run: Run, expect: Mapping[str, Any]) -> dict[str, Any]:
+def as_published(run: Run, expect: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's metrics with the accuracies that the paper means: None where it has none."""
     views, several = expect.get("views"), run.metrics.get("with_views") or {}
     if views is None:

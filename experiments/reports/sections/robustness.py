@@ -19,10 +19,10 @@ class Attack(NamedTuple):
     """What an attack is called, and how its curve is drawn."""
 
     title: str
-    dashed: bool = False
+    stroke: int = 0
 
 
-ATTACKS = {"fgsm": Attack("FGSM"), "pgd": Attack("PGD", dashed=True)}
+ATTACKS = {"fgsm": Attack("FGSM"), "pgd": Attack("PGD", stroke=1)}
 
 
 class Card:
@@ -105,7 +105,7 @@ def figure(card: Card) -> Figure:
             steps,
             np.array([card.clean(model), *(card.attacked(model, key, e) for e in card.epsilons)]),
             hue=hue,
-            dashed=attack.dashed,
+            stroke=attack.stroke,
         )
         for hue, model in enumerate(card.models)
         for key, attack in ATTACKS.items()

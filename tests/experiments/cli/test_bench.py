@@ -37,7 +37,7 @@ def test_rows_are_printed_as_they_come_and_written_together(page, tmp_path):
     assert "1,235" in page.getvalue() and "out.csv" in page.getvalue()
 
 
-@pytest.mark.parametrize("command", ["augment", "stack", "members", "models", "train"])
+@pytest.mark.parametrize("command", ["augment", "stack", "members", "models", "phone", "train"])
 @pytest.mark.parametrize(
     ("options", "told"),
     [

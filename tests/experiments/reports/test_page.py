@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments import recipes
-from experiments.reports import page, report, sections
+from experiments.reports import figures, page, report, sections
 from experiments.runs import Run, short_names
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -86,7 +86,7 @@ def test_runs_and_tables_are_found_in_folders(make_run, tmp_path, page_of):
     )
     found = page_of(tmp_path / "runs", tmp_path / "runs" / "one")
     assert re.findall(r'<a href="#(.*?)">', found.source) == [
-        *("paper", "results", "robustness", "curves", "run0", "run1")
+        *("paper", "results", "across", "robustness", "run0", "run1")
     ]
 
 
@@ -102,10 +102,15 @@ def test_pngs_lie_in_the_runs_and_beside_the_page(make_run, tmp_path):
         + ("misclassified",)
     }
     drawn = list(tmp_path.rglob("*.png"))
-    assert len(drawn) == 2 * len(names) + 2
+    across = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert across == {
+        f"across0_{name}.png"
+        for name in ("top1", "loss", "val_top1", "val_loss", "seconds", "accuracy")
+    }
+    assert len(drawn) == 2 * len(names) + len(across)
     for path in drawn:
         with Image.open(path) as image:
-            assert min(image.size) > 200
+            assert min(image.size) > 150  # two bars are flat
     assert report(runs, tmp_path).plots == []
 
 
@@ -223,7 +228,7 @@ def test_two_classes_without_mistakes_or_published_values(make_run, page_of, pho
     assert "every validation image was recognized" in found.source
     assert "Misclassified" not in found.source and "Paper and ours" not in found.source
     # Top-3 of two classes says nothing; names from data are text, never markup.
-    assert found.row(0, "Run")[1:3] == ["Top-1 %", "Loss"]
+    assert found.row(0, "Run")[1:3] == ["Top-1 %", "Training top-1, %"]
     assert "&lt;script&gt;" in found.source and "$5 &amp; more" in found.source
 
 
@@ -251,3 +256,14 @@ def test_reporting_loads_no_framework(make_run, tmp_path):
         "print({'keras', 'matplotlib', 'sklearn'} & set(sys.modules))"
     )
     assert run_python(code) == "set()"
+
+
+def test_weights_of_members_that_were_trained_together_are_drawn(make_run, tmp_path):
+    run = Run(make_run(tmp_path / "run", ROWS["joint"], epochs=2, members=[]))
+    assert "curve_weights" not in figures.of_run(run)
+    columns = run.history | {"weight_a": np.array([0.5, 0.9]), "weight_b": np.array([0.5, 0.1])}
+    lines = [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)]
+    run.write_history(lines)
+    axes = figures.of_run(Run(run.path))["curve_weights"].axes[0]
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+    assert drawn == {"a": [0.5, 0.9], "b": [0.5, 0.1]}

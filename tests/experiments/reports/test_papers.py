@@ -20,7 +20,8 @@ def test_the_papers_table_tells_each_rows_status(stacked):
     assert stacked.row(0, "alphanet_v4")[1:4] == ["47.7", "48.0", "✓ reproduced top-1 +0.3 points"]
     assert stacked.row(0, "alphanet_v4b")[1:4] == ["47.6", "46.0", "▼ below top-1 −1.6 points"]
     assert stacked.row(0, "alphastack")[1:4] == ["50.7", "51.0", "✓ reproduced top-1 +0.3 points"]
-    assert stacked.row(0, "alphanet_v4")[4:6] == ["102", "30"]
+    # No training accuracy of these is published; ours is shown.
+    assert stacked.row(0, "alphanet_v4")[4:8] == ["48.0", "+0.0", "102", "30"]
 
 
 CHANGES = {
@@ -179,3 +180,45 @@ def test_twelve_runs_of_one_row_are_told_apart(make_run, page_of, tmp_path):
     for i in range(12):
         assert page.source.count(f'">alphanet_v4 (s{i})</a>') == 1
         assert any(row[0] == f"alphanet_v4 alphanet_v4 (s{i})" for row in page.tables[0])
+
+
+@pytest.mark.parametrize(
+    ("expect", "told"),
+    [
+        ({"top1": 46.0}, "▲ above top-1 +1.7 points"),
+        ({"top1": 46.0, "tolerance": 2.0}, "✓ reproduced top-1 +1.7 points"),
+        ({"top1": 46.0, "top5": 99.0}, "▼ below"),
+        ({"top1": 3.9, "target": False}, "· no target"),
+    ],
+)
+def test_above_by_more_than_the_tolerance_and_no_target(make_run, page_of, tmp_path, expect, told):
+    page = page_of(make_run(tmp_path / "run", own(expect=expect), **FULL))
+    assert page.row(0, "alphanet_v4")[3].startswith(told)
+
+
+def test_the_gap_of_what_was_published_stands_beside_ours(make_run, page_of, tmp_path):
+    row = own(expect={"top1": 47.7, "train_top1": 60.0}, keep="last")
+    page = page_of(make_run(tmp_path / "run", row, **FULL))
+    train = json.loads((tmp_path / "run" / "metrics.json").read_text())["train_top1"]
+    assert [" ".join(cell.split()) for cell in page.tables[0][0]] == [
+        *("Row", "Top-1, %", "Status", "Training top-1, %", "Gap, points")
+    ]
+    gap = f"{train - 47.7:+.1f}".replace("-", "\N{MINUS SIGN}")
+    assert page.row(0, "alphanet_v4")[4:] == ["60.0", f"{train:.1f}", "+12.3", gap]
+
+
+def test_what_a_row_says_of_itself_is_shown_whether_it_was_run_or_not(
+    make_run, page_of, tmp_path, monkeypatch
+):
+    known = recipes.rows("alphanet")
+    lacking = known["bravonet_v2"].model_copy(
+        update={"note": "its weights need a download", "expect": None}
+    )
+    monkeypatch.setattr(recipes, "rows", lambda paper: known | {"bravonet_v2": lacking})
+    page = page_of(make_run(tmp_path / "run", **FULL))
+    line = page.row(0, "bravonet_v2")
+    assert line[0] == "bravonet_v2 its weights need a download"
+    assert line[1:4] == ["–", "–", "○ not run"]
+    row = own(note="boxes and images were paired wrongly", expect={"top1": 4.0, "target": False})
+    page = page_of(make_run(tmp_path / "other", row, **FULL))
+    assert page.row(0, "alphanet_v4")[0].endswith("boxes and images were paired wrongly")

@@ -18,10 +18,11 @@ def text(page) -> str:
 def test_the_results_name_every_run_and_member(stacked):
     assert stacked.row(1, "alphanet_v4")[0] == "alphanet_v4 member of alphastack"
     assert stacked.row(1, "alphanet_v4c")[0].endswith("its run is not in this report")
-    assert stacked.row(1, "alphanet_v4c")[1:6] == ["49.4", "60.0", "70.0", "–", "11,255,496"]
+    assert stacked.row(1, "alphanet_v4c")[1:6] == ["49.4", "60.0", "70.0", "–", "–"]
+    assert stacked.row(1, "alphanet_v4c")[7] == "11,255,496"
     stack = stacked.row(1, "alphastack")
     assert stack[0] == "alphastack stack of 3, 1.6 points above its best member"
-    assert stack[6:] == ["211.0", "3", "95.3", "–", "0:04:46"]
+    assert stack[8:] == ["211.0", "3", "95.3", "–", "0:04:46"]
 
 
 def test_runs_of_other_papers_are_no_members(make_run, page_of, tmp_path):
@@ -37,8 +38,8 @@ def test_a_heads_speed_is_told_apart_from_those_of_networks(make_run, page_of, t
     network = make_run(tmp_path / "ghostnet", "laptop/ghostnet", epochs=2)
     stack = make_run(tmp_path / "stack", "laptop/stack", epochs=2, members=[])
     page = page_of(network, stack)
-    assert page.row(0, "ghostnet")[9] == "1,123"
-    assert page.row(0, "stack")[9] == "–"
+    assert page.row(0, "ghostnet")[11] == "1,123"
+    assert page.row(0, "stack")[11] == "–"
     assert text(page).count("Head 1,123 images/s on cached outputs") == 1
 
 
@@ -123,3 +124,59 @@ def test_confused_pairs_count_both_directions():
     assert confused_pairs(confusion) == [(0, 1, 2, 3), (1, 2, 1, 0)]
     assert confused_pairs(confusion, limit=1) == [(0, 1, 2, 3)]
     assert confused_pairs(np.eye(3, dtype=int)) == []
+
+
+def named(name, **fields):
+    """Return a row of no paper."""
+    given = {"recipe": f"own/{name}", "data": {"name": "digits"}, "epochs": 5}
+    return recipes.parse(given | {"model": {"name": "alphanet_v4"}} | fields, "test")
+
+
+def column(page, table, row, title):
+    """Return the cell of a row under a title."""
+    heads = [" ".join(cell.split()) for cell in page.tables[table][0]]
+    return page.row(table, row)[heads.index(title)]
+
+
+def test_each_data_set_has_its_own_best(make_run, page_of, tmp_path):
+    options = {"classes": 10, "images": 100, "epochs": 1}
+    folders = [
+        make_run(tmp_path / name, named(name, data={"name": data}), top1=top1, **options)
+        for name, data, top1 in (("a", "digits", 90.0), ("b", "mnist", 60.0), ("c", "mnist", 50.0))
+    ]
+    page = page_of(*folders)
+    assert [column(page, 0, name, "Data") for name in "abc"] == ["digits", "mnist", "mnist"]
+    assert page.source.count('<td class="n ours">90.0') == 1
+    assert page.source.count('<td class="n ours">60.0') == 1
+    assert '<td class="n ours">50.0' not in page.source
+    assert "Best top-1 90.0 / 60.0 % digits: a mnist: b Data digits, mnist" in text(page)
+    assert "mnist: 10 classes, 1,000 and 100 images, 64×64×3" in text(page)
+    alone = page_of(folders[1])
+    assert "Data" not in [" ".join(cell.split()) for cell in alone.tables[0][0]]
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_gap_is_that_of_the_epoch_that_is_reported(make_run, page_of, tmp_path, keep):
+    run = make_run(tmp_path / "run", named("net", keep=keep), top1=60.0, images=100, epochs=5)
+    page = page_of(run)
+    history = Run(run).history
+    epoch = {"best": 4, "last": 5}[keep]  # of what the factory writes
+    train = history["top1"][epoch - 1]
+    assert history["val_top1"][epoch - 1] == pytest.approx(60.0)
+    assert column(page, 0, "net", "Training top-1, %") == f"{train:.1f}"
+    told = f"{train - 60:+.1f}".replace("-", "\N{MINUS SIGN}")
+    assert column(page, 0, "net", "Gap points") == told
+
+
+def test_images_to_30_percent_are_told_where_they_were_counted(make_run, page_of, tmp_path):
+    options = {"classes": 10, "images": 100, "epochs": 1}
+    counted = {"images_to_30": 12_800, "images_to_30_window": 50}
+    folders = [
+        make_run(tmp_path / "fast", named("fast"), **counted, **options),
+        make_run(tmp_path / "slow", named("slow"), **counted | {"images_to_30": None}, **options),
+        make_run(tmp_path / "old", named("old"), **options),
+    ]
+    page = page_of(*folders)
+    found = [column(page, 0, name, "Images to 30 %") for name in ("fast", "slow", "old")]
+    assert found == ["12,800 by 50 batches", "never by 50 batches", "–"]
+    assert "Images to 30" not in page_of(folders[2]).source
