@@ -87,6 +87,8 @@ def fitting(area, ratio, shape, least: int, most: tuple[float, float]) -> Fittin
     shares = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
     if not shares[-1]:
         return None
+    first, last = np.searchsorted(shares, 0, "right") - 1, np.searchsorted(shares, shares[-1])
+    areas, shares = areas[first : last + 1], shares[first : last + 1]  # those that fit
     even = np.linspace(0, 1, _PIECES + 1)
     return found._replace(areas=np.interp(even, shares / shares[-1], areas))
 

@@ -96,7 +96,8 @@ def _mix(images, drawn: dict, now, active):
     """Apply to each image the operation whose number is `now` (n,), where it is `active` (n,)."""
     share, reference = 1.0, 0.0
     for number, name in enumerate(JITTERS[:-1]):
-        if name not in drawn:
+        colorless = name == SATURATION and images.shape[-1] == 1
+        if name not in drawn or colorless:
             continue
         chosen = ops.equal(now, number)
         chosen = chosen if active is None else ops.logical_and(chosen, active)

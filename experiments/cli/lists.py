@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import augment
 import zoo
 from experiments import recipes as papers
 from experiments.cli import _tables
@@ -113,10 +114,22 @@ def data(
         pathlib.Path | None,
         typer.Option(help="contact sheet, or a folder for it (default: ./NAME.png)"),
     ] = None,
+    augmented: Annotated[
+        str | None,
+        typer.Option(
+            "--augment",
+            help="draw this policy's transforms too: its name, file, or a PAPER/ROW that has one",
+        ),
+    ] = None,
 ) -> None:
     """Decode a data set into the cache, summarise it and draw a contact sheet.
 
+    With --augment, a second sheet beside it shows each transform of a policy alone, and all of
+    them together.
+
     Example: python -m experiments data tiny_imagenet --data-dir ~/data
+
+    Example: python -m experiments data digits --augment C
     """
     from experiments import datasets
 
@@ -131,11 +144,31 @@ def data(
     }
     datasets.check(name, data_dir=data_dir, **pixels)
     sheet = datasets.sheet_path(name, out)
+    policy = _policy(augmented)
+    views = policy and datasets.policy_sheet_path(sheet, augmented)
     folders = {"data_dir": data_dir, "cache_dir": cache_dir}
     dataset = datasets.load(name, **folders, **pixels, progress=Console(console).progress)
     console.print(*_tables.data(datasets.summary(dataset)), sep="\n")
     written = datasets.draw_sheet(dataset, sheet).resolve()
     console.print(f"contact sheet: {written}", soft_wrap=True, markup=False)
+    if policy:
+        written = datasets.draw_policy_sheet(dataset, policy, views, augmented).resolve()
+        console.print(f"augmentation: {written}", soft_wrap=True, markup=False)
+
+
+def _policy(name: str | None) -> augment.Policy | None:
+    """Return the policy of a name, a file, or a row."""
+    if name is None:
+        return None
+    if "/" not in name or name.endswith((".json", ".yaml", ".yml")):
+        return augment.get(name)
+    found = getattr(papers.load(name), "augment", None)
+    if found is None:
+        raise ValueError(
+            f"augment (--augment) {name}: the row augments nothing; give a row with augment, or a "
+            f"policy: {', '.join(augment.POLICIES)}"
+        )
+    return augment.get(found)
 
 
 def networks(pattern: str = "*") -> list[zoo.ModelInfo]:

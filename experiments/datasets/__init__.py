@@ -36,6 +36,7 @@ from experiments.datasets._pixels import (
     open_pictures,
     read_pixels,
 )
+from experiments.datasets._policy_sheet import draw_policy_sheet, policy_sheet_path
 from experiments.datasets._sheet import draw_sheet, sheet_path
 from experiments.datasets._source import Facts, Source
 from experiments.datasets._summary import Summary, summary
@@ -50,6 +51,7 @@ __all__ = [
     "Split",
     "Summary",
     "check",
+    "draw_policy_sheet",
     "draw_sheet",
     "facts",
     "fit_picture",
@@ -57,6 +59,7 @@ __all__ = [
     "names",
     "open_picture",
     "open_pictures",
+    "policy_sheet_path",
     "read_pixels",
     "sheet_path",
     "summary",

@@ -14,7 +14,7 @@ from experiments.datasets._dataset import Dataset
 _ROWS, _COLUMNS = 10, 10
 # Pixels of the page: wanted edge of a cell, space between cells, room for the title, and for a
 # letter of a name (in the widest letters of a 10 point font).
-_CELL, _GAP, _TOP, _LETTER, _DPI = 96, 6, 44, 9, 100
+_CELL, GAP, _TOP, LETTER, _DPI = 96, 6, 44, 9, 100
 _NAME_LETTERS = 22
 
 
@@ -38,37 +38,53 @@ def draw_sheet(dataset: Dataset, path: str | pathlib.Path | None = None) -> path
     any. Small images are enlarged by whole factors, pixel by pixel. `path` is the PNG or a folder
     for NAME.png (default: the working folder); returns the PNG.
     """
-    from matplotlib import figure
-
     path = sheet_path(dataset.name, path)
     classes = _spread(len(dataset.class_names), _ROWS)
     rows = [_spread_of_class(dataset, label) for label in classes]
-    (height, width), scale = _cell(dataset.image_shape)
-    step_y, step_x = height + _GAP, width + _GAP
-    sheet = np.full((len(rows) * step_y - _GAP, _COLUMNS * step_x - _GAP, 3), 255, np.uint8)
-    for y, row in zip(range(0, len(sheet), step_y), rows, strict=True):
-        for column, index in enumerate(row):
-            cell = sheet[y : y + height, column * step_x :][:, :width]
-            cell[:] = _thumbnail(dataset.train.images[index], height, width)
-    left = _GAP * 4 + _LETTER * max(len(line) for c in classes for line in _lines(dataset, c))
-    size = np.array([left + sheet.shape[1] + _GAP, _TOP + sheet.shape[0] + _GAP])
-    page = figure.Figure(figsize=size / _DPI, dpi=_DPI)
-    # One pixel of the sheet is one pixel of the page: nothing is resampled.
-    axes = page.add_axes(
-        [left / size[0], _GAP / size[1], sheet.shape[1] / size[0], sheet.shape[0] / size[1]]
-    )
-    axes.imshow(sheet, interpolation="nearest", aspect="auto")
-    axes.axis("off")
+    (height, width), scale = cell(dataset.image_shape)
+    step_y, step_x = height + GAP, width + GAP
+    cells = [[dataset.train.images[index] for index in row] for row in rows]
+    sheet = grid(cells, _COLUMNS, dataset.image_shape)
+    left = GAP * 4 + LETTER * max(len(line) for c in classes for line in _lines(dataset, c))
+    page, axes = open_page(sheet, left, _title(dataset))
     for number, (label, row) in enumerate(zip(classes, rows, strict=True)):
         _name(axes, dataset, label, number * step_y + height / 2)
         if dataset.train.boxes is not None:
             for column, box in enumerate(dataset.train.boxes[row]):
                 _outline(axes, box, scale, column * step_x, number * step_y)
-    title = page.text(left / size[0], 1 - _TOP / 2 / size[1], _title(dataset), va="center")
-    title.set_fontsize(11)
     with _files.atomic(path) as part:
         page.savefig(part)
     return path
+
+
+def grid(rows: list[list[np.ndarray | None]], columns: int, shape: tuple) -> np.ndarray:
+    """Lay images (h, w, c) uint8 of one shape out as the cells of a white sheet (h, w, 3)."""
+    (height, width), _ = cell(shape)
+    step_y, step_x = height + GAP, width + GAP
+    sheet = np.full((len(rows) * step_y - GAP, columns * step_x - GAP, 3), 255, np.uint8)
+    for y, row in zip(range(0, len(sheet), step_y), rows, strict=True):
+        for column, pixels in enumerate(row):
+            if pixels is not None:
+                place = sheet[y : y + height, column * step_x :][:, :width]
+                place[:] = _thumbnail(pixels, height, width)
+    return sheet
+
+
+def open_page(sheet: np.ndarray, left: float, title: str):
+    """Return a figure with a title and the sheet, `left` pixels from its edge, and its axes."""
+    from matplotlib import figure
+
+    size = np.array([left + sheet.shape[1] + GAP, _TOP + sheet.shape[0] + GAP])
+    page = figure.Figure(figsize=size / _DPI, dpi=_DPI)
+    # One pixel of the sheet is one pixel of the page: nothing is resampled.
+    axes = page.add_axes(
+        [left / size[0], GAP / size[1], sheet.shape[1] / size[0], sheet.shape[0] / size[1]]
+    )
+    axes.imshow(sheet, interpolation="nearest", aspect="auto")
+    axes.axis("off")
+    words = page.text(left / size[0], 1 - _TOP / 2 / size[1], title, va="center", parse_math=False)
+    words.set_fontsize(11)
+    return page, axes
 
 
 def _title(dataset: Dataset) -> str:
@@ -103,8 +119,8 @@ def _outline(axes, box: np.ndarray, scale: np.ndarray, left: int, top: int) -> N
     axes.add_patch(frame)
 
 
-def _cell(shape: tuple[int, int, int]) -> tuple[tuple[int, int], np.ndarray]:
-    """(height, width) of a cell in pixels, and the factors (x, y) that lead there."""
+def cell(shape: tuple[int, int, int]) -> tuple[tuple[int, int], np.ndarray]:
+    """Return (height, width) of a cell in pixels, and the factors (x, y) that lead there."""
     edge = max(shape[:2])
     factor = max(1, round(_CELL / edge)) if edge < 2 * _CELL else _CELL / edge
     height, width = (max(1, int(side * factor)) for side in shape[:2])

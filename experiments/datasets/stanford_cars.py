@@ -57,22 +57,25 @@ WANTED = Wanted(
 
 
 def source(data_dir: str | pathlib.Path | None) -> Source:
-    """Find Stanford Cars at `data_dir`."""
+    """Find Stanford Cars at `data_dir`; a part of it stands for the folder that it lies in."""
     tree = _source.find(WANTED, data_dir)
     if isinstance(tree, Folder):
-        tree = _with_archives(tree)
+        tree = _with_archives(tree.root)
+    elif _archive.stem(tree.paths[0]) in _FOLDERS:
+        tree = _with_archives(tree.paths[0].parent)
     return Source(tree, _plan, boxes=True)
 
 
-def _with_archives(folder: Folder) -> Folder | Several:
+def _with_archives(root: pathlib.Path) -> Folder | Several:
     """Return a folder and the archives in it, each in place of the folder of its name."""
-    entries = sorted(folder.root.iterdir())
+    folder = Folder(root, WANTED.only)
+    entries = sorted(root.iterdir())
     found = {
         stem: Archive(_archive.parts(entry))
         for entry in entries
         if (stem := _archive.stem(entry)) in _FOLDERS and entry.is_file()
     }
-    beside = {stem: tree for stem, tree in found.items() if not (folder.root / stem).is_dir()}
+    beside = {stem: tree for stem, tree in found.items() if not (root / stem).is_dir()}
     if not beside:
         return folder
     return Several((("", folder), *((f"{stem}/", tree) for stem, tree in beside.items())))

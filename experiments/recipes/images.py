@@ -9,6 +9,16 @@ from experiments.recipes._part import Fraction, Part, Positive, Seed
 Resample = Literal["lanczos", "bicubic", "bilinear", "box", "nearest"]
 
 
+def _gray_or_rgb(channels: int) -> int:
+    if channels not in (1, 3):
+        raise ValueError(f"{channels}: give 1 (gray) or 3 (RGB)")
+    return channels
+
+
+# No `Literal[1, 3]`, which takes `true` for 1.
+Channels = Annotated[int, pydantic.AfterValidator(_gray_or_rgb)]
+
+
 class Images(Part):
     """Which pixels: a data set by name, and what is made of its images, in this order.
 
@@ -27,7 +37,7 @@ class Images(Part):
     name: str
     size: Positive | None = None
     resample: Resample = "lanczos"
-    channels: Literal[1, 3] | None = None
+    channels: Channels | None = None
     crop: Literal["boxes", "train_boxes"] | None = None
     background: Literal["white"] | None = None
     validation_share: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None

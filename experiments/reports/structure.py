@@ -172,14 +172,14 @@ def _text(unit: Sequence) -> str:
 
 def _kernel(one: Any) -> str:
     """Say what an operation with a kernel does; nothing of any other."""
-    kind = type(one).__name__
-    if kind == "Dense":
+    layer = type(one).__name__
+    if layer == "Dense":
         return "classifier" if one.name in CLASSIFIERS else "dense"
     if not hasattr(one, "kernel_size") or not getattr(one, "weights", ()):
         return ""
     height, width = one.kernel_size
     side = f"{height}×{width}"
-    words = [side, *(word for word in ("depthwise", "separable") if word in kind.lower())]
+    words = [side, *(word for word in ("depthwise", "separable") if word in layer.lower())]
     if getattr(one, "groups", 1) > 1:
         words.append("grouped")
     stride = max(one.strides)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import augment
-from augment import _draw
+from augment import _draw, _uniforms
 
 N = 20_000
 # Deviation of a mean that chance exceeds in one of a million tests; seeds are fixed besides.
@@ -28,6 +28,13 @@ RANGES = {
     "zy": (augment.Policy(zoom=(0.6, 1.4)), 0.6, 1.4),
     "channel_shift_intensity": (augment.Policy(channel_shift=90), -90, 90),
     "brightness": (augment.Policy(brightness=(0.3, 0.7)), 0.3, 0.7),
+    "scale": (augment.Policy(scale=(0.9, 1.3)), 0.9, 1.3),
+    "shear_x": (augment.Policy(shear_x=8), -8, 8),
+    "extra_rotation": (augment.Policy(extra_rotation=15), -15, 15),
+    "jitter_brightness": (augment.Policy(jitter_brightness=0.2), 0.8, 1.2),
+    "jitter_contrast": (augment.Policy(jitter_contrast=0.4), 0.6, 1.4),
+    "jitter_saturation": (augment.Policy(jitter_saturation=1.5), 0, 2.5),
+    "jitter_hue": (augment.Policy(jitter_hue=0.1), -0.1, 0.1),
 }
 
 
@@ -113,8 +120,8 @@ def test_switching_an_operation_leaves_the_other_draws():
 
 def test_known_answers_of_the_generator():
     # SplitMix64 with seed 1234567: the sequence that its published test gives.
-    state = np.full(3, 1234567, np.uint64) + _draw._GAMMA * np.arange(1, 4, dtype=np.uint64)
-    assert _draw._mix(state).tolist() == [
+    state = np.full(3, 1234567, np.uint64) + _uniforms._GAMMA * np.arange(1, 4, dtype=np.uint64)
+    assert _uniforms._mix(state).tolist() == [
         6457827717110365317,
         3203168211198807973,
         9817491932198370423,
@@ -137,6 +144,18 @@ EVERYTHING = augment.Policy(
     brightness=(0.3, 0.7),
     channel_shuffle=0.7,
     cutout=5,
+    scale=(0.9, 1.1),
+    shear_x=8,
+    extra_rotation=15,
+    perspective=0.3,
+    crop_area=(0.3, 1),
+    crop_ratio=(1.2, 2.5),
+    jitter_brightness=0.2,
+    jitter_contrast=0.3,
+    jitter_saturation=0.4,
+    jitter_hue=0.1,
+    grayscale=0.3,
+    erasing=0.5,
 )
 # Of images 0, 7 and 54321, before the columns had names: a recorded run is replayed with these.
 RECORDED = {
@@ -152,36 +171,73 @@ RECORDED = {
     "flip_vertical": [True, False, False],
     "channel_order": [[1, 2, 0], [2, 0, 1], [0, 1, 2]],
 }
+# Likewise, of the transforms that came later.
+RECORDED_LATER = {
+    "scale": [1.0770666364262265, 0.9536354432333933, 1.0633792349922477],
+    "shear_x": [-7.979856737215906, 6.64248873646784, -0.7487235115415043],
+    "extra_rotation": [-4.170818302198535, -5.110393919832481, 7.546699541204898],
+    "jitter_hue": [-0.023171615520492364, -0.07360936522698072, -0.0971304311220072],
+    "jitter_brightness": [1.06282661589688, 0.9715996122909324, 0.9517737520819716],
+    "jitter_contrast": [0.9660464866648406, 0.7607159927926845, 0.7424982897616668],
+    "jitter_saturation": [0.6351038153090448, 1.0909058930792854, 1.1655423733566226],
+    "cutout_row": [14.0, 26.0, 28.0],
+    "cutout_column": [84.0, 43.0, 82.0],
+    "grayscale": [False, False, False],
+    "crop_top": [9.0, 6.0, 4.0],
+    "crop_height": [37.0, 33.0, 45.0],
+    "crop_left": [6.0, 10.0, 0.0],
+    "crop_width": [64.0, 56.0, 81.0],
+    "erase_top": [5.0, 34.0, 3.0],
+    "erase_height": [0.0, 10.0, 14.0],
+    "erase_left": [0.0, 52.0, 3.0],
+    "erase_width": [28.0, 31.0, 15.0],
+    "corners": [
+        [0.0, 0.0, 99.0, 0.0, 99.0, 49.0, 0.0, 49.0],
+        [1.0, 5.0, 96.0, 0.0, 88.0, 47.0, 11.0, 45.0],
+        [10.0, 2.0, 92.0, 6.0, 94.0, 42.0, 10.0, 42.0],
+    ],
+    "jitter_order": [[2, 0, 1, 3], [2, 1, 0, 3], [3, 2, 0, 1]],
+}
 
 
 def test_draws_are_those_of_recorded_runs():
     drawn = augment.draw(EVERYTHING, seed=5, epoch=2, indices=[0, 7, 54321], shape=(50, 100, 3))
-    assert drawn.keys() == RECORDED.keys() | {"cutout_row", "cutout_column"}
+    assert drawn.keys() == RECORDED.keys() | RECORDED_LATER.keys()
     for name, values in RECORDED.items():
         np.testing.assert_array_equal(drawn[name], values)
+    for name, values in RECORDED_LATER.items():
+        # Sides of boxes come by logarithms, whose last digit the machine decides.
+        np.testing.assert_allclose(drawn[name], values, rtol=1e-12)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 40])
 def test_a_policy_reads_the_columns_of_its_operations_alone(channels):
-    whole = augment.draw(EVERYTHING, seed=5, epoch=2, indices=range(50), shape=(50, 100, channels))
     fields, nothing = EVERYTHING.to_dict(), augment.Policy().to_dict()
+    if channels == 40:
+        fields |= dict.fromkeys(("jitter_contrast", "jitter_saturation", "jitter_hue"), 0.0)
+        fields["grayscale"] = 0.0
+    whole = augment.draw(fields, seed=5, epoch=2, indices=range(50), shape=(50, 100, channels))
     numbers = {"zoom": 2, "height_shift": 2, "channel_shuffle": 1 + channels, "cutout": 2}
-    for field in [name for name in fields if fields[name] != nothing[name]]:
-        one = augment.Policy.from_dict({**nothing, field: fields[field]})
+    numbers |= {"perspective": 9, "crop_area": 4, "erasing": 5}
+    alone = [name for name in fields if fields[name] != nothing[name] and name != "crop_ratio"]
+    for field in alone:
+        # Boxes of another ratio are other boxes of the same numbers.
+        both = {field, "crop_ratio"} if field == "crop_area" else {field}
+        one = augment.Policy.from_dict({**nothing, **{name: fields[name] for name in both}})
         drawn = augment.draw(one, seed=5, epoch=2, indices=range(50), shape=(50, 100, channels))
         assert drawn
         for name, values in drawn.items():
             np.testing.assert_array_equal(values, whole[name])
         read = _draw.plan(one, (50, 100, channels)).columns
         assert len(read) == numbers.get(field, 1)
+        assert _draw.reads_later(one) == (read >= _draw.LATER).any()
 
 
 def test_columns_of_different_names_never_overlap():
     taken = [first + place for first, count in _draw.COLUMNS.values() for place in range(count)]
     assert len(taken) == len(set(taken)) and max(taken) < _draw.END
-    to_come = {"color_jitter": 8, "grayscale": 1, "erasing": 6, "perspective": 9, "resized_crop": 4}
-    assert all(_draw.COLUMNS[name].count > numbers for name, numbers in to_come.items())
-    assert not to_come.keys() & _draw.plan(EVERYTHING, (8, 8, 3)).place.keys()
+    # The layer draws all of the later columns at once: were they more, its images would change.
+    assert (_draw.LATER, _draw.END) == (1024, 1112)
 
 
 def test_equal_policies_of_whole_and_of_broken_pixels_are_told_apart():

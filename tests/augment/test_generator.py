@@ -92,3 +92,33 @@ def test_flows_split_weigh_and_save(images, tmp_path):
     flow = generator.flow(images, batch_size=6, save_to_dir=tmp_path, save_prefix="a")
     assert isinstance(flow[0], np.ndarray)  # no labels: images alone
     assert len(list(tmp_path.glob("a_*_0.png"))) == 6
+
+
+def test_more_fields_are_those_of_a_policy(images):
+    """As `augment.batch` has them, also of images that are not square, where Keras' turn."""
+    wide, more = images[:, 10:58], {"jitter_hue": 0.1, "crop_area": (0.3, 0.6), "erasing": 0.7}
+    generator = augment.ImageDataGenerator(more=more, seed=4)
+    ours = next(generator.flow(wide, batch_size=12, shuffle=False))
+    expected = augment.batch(wide, more, seed=4, epoch=0, indices=range(12))
+    np.testing.assert_array_equal(ours, np.asarray(expected))
+    both = augment.ImageDataGenerator(width_shift_range=0.2, more=more, seed=4)
+    parameters = both.get_random_transform(wide.shape[1:], seed=4)
+    alone = generator.get_random_transform(wide.shape[1:], seed=4)
+    assert {k: parameters[k] for k in parameters.keys() - {"ty"}} == {
+        k: alone[k] for k in alone.keys() - {"ty"}
+    } | {"tx": parameters["tx"]}
+    assert parameters["crop_width"] > parameters["crop_height"] > 0
+    assert both.apply_transform(wide[0], parameters).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"rotation": 3, "erasing": 0.5}, "more has rotation, for which .* arguments of its own"),
+        ({"jitter_hue": 0.7}, "jitter_hue must be"),
+        ({"erazing": 0.5}, "unknown policy field erazing"),
+    ],
+)
+def test_more_fields_are_refused_by_name(more, told):
+    with pytest.raises(ValueError, match=told):
+        augment.ImageDataGenerator(more=more)

@@ -65,9 +65,12 @@ def test_the_layer_is_random_in_training_only(images, policy):
     # All images, and calls, differ: each has parameters of its own.
     both = np.concatenate([first, second])
     assert all(np.abs(a - b).max() > 1 for a, b in itertools.combinations(both, 2))
-    # No pixel leaves the range of its image, save by the factor of brightness.
+    # No pixel leaves the range of its image, save by the factor of brightness; or, by jitter or
+    # what fills it, that of pixels.
     low = policy.brightness[0] if policy.brightness else 1
-    assert both.max() <= same.max() + TOLERANCE and both.min() >= same.min() * low - TOLERANCE
+    ends = (same.min() * low, same.max())
+    ends = ends if policy != augment.CARS else (0, 255)
+    assert both.max() <= ends[1] + TOLERANCE and both.min() >= ends[0] - TOLERANCE
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert copy.policy == policy
     np.testing.assert_array_equal(host(copy(same, training=True)), first)
@@ -115,6 +118,28 @@ def test_the_layer_cuts_out(images):
     changed = (cut != images).any(axis=-1).sum(axis=(1, 2))
     assert (changed > 20).all() and (changed <= 81).all()
     assert set(np.unique(cut[cut != images])) == {127.5}
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("side", [28, 64])
+def test_the_layer_has_all_transforms_and_trains_jitted(images, side):
+    import keras
+
+    policy = augment.Policy(
+        scale=(0.8, 1.2), shear_x=8, extra_rotation=15, perspective=0.3, crop_area=(0.3, 1),
+        jitter_brightness=0.2, jitter_contrast=0.2, jitter_saturation=0.2, jitter_hue=0.1,
+        grayscale=0.3, erasing=1.0, erasing_value=200, fill_mode="reflect",
+    )  # fmt: skip
+    layer = augment.Augment(policy, seed=3)
+    same = np.repeat(images[:1, :side, :side], 8, axis=0)
+    found = host(layer(same, training=True))
+    assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 255 + TOLERANCE
+    assert all(np.abs(a - b).max() > 1 for a, b in itertools.combinations(found, 2))
+    erased = (found == 200).all(axis=-1).mean(axis=(1, 2))
+    assert (0.015 < erased).all() and (erased < 0.35).all()
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert copy.policy == policy
+    np.testing.assert_array_equal(host(copy(same, training=True)), found)
 
 
 def test_a_layer_that_knows_no_epoch_refuses_to_alternate():

@@ -49,7 +49,7 @@ def assert_parity(ours, theirs, brightness=None):
 
 @pytest.mark.backend
 @oracle
-@pytest.mark.parametrize("name", augment.POLICIES)
+@pytest.mark.parametrize("name", ["A", "B", "C"])
 def test_classes_equal_the_deprecated_generator(images, name):
     policy = augment.get(name)
     drawn = augment.draw(policy, seed=1, epoch=2, indices=range(12), shape=images.shape[1:])

@@ -1,11 +1,13 @@
 """Contracts of policies: their numbers, their files, and what they refuse."""
 
+import dataclasses
 import math
 import os
 
 import pytest
 
 import augment
+from augment import _fields
 
 ODD = augment.Policy(
     width_shift=(1, -2.5),
@@ -15,10 +17,28 @@ ODD = augment.Policy(
     cutout=7,
     interpolation_order=0,
 )
+NEW = augment.Policy(
+    scale=(0.5, 2),
+    shear_x=8,
+    extra_rotation=15,
+    perspective=0.2,
+    perspective_probability=0.3,
+    crop_area=(0.6, 1),
+    crop_ratio=(0.8, 1.2),
+    jitter_brightness=0.2,
+    jitter_contrast=0.2,
+    jitter_saturation=0.2,
+    jitter_hue=0.5,
+    grayscale=0.1,
+    erasing=0.5,
+    erasing_area=(0.02, 0.25),
+    erasing_ratio=(0.5, 2),
+    erasing_value=128,
+)
 
 
 @pytest.mark.parametrize("suffix", [".json", ".yaml", ".yml"])
-@pytest.mark.parametrize("policy", [augment.A, augment.B, augment.C, augment.Policy(), ODD])
+@pytest.mark.parametrize("policy", [*augment.POLICIES.values(), augment.Policy(), ODD, NEW])
 def test_a_policy_survives_a_file(tmp_path, policy, suffix):
     path = tmp_path / f"policy{suffix}"
     policy.save(path)
@@ -53,6 +73,29 @@ WRONG_FIELDS = {
     "cutout": 8.0,
     "cutout_value": math.nan,
     "interpolation_order": 3,
+    "scale": (0, 1),
+    "shear_x": 90,
+    "extra_rotation": -1,
+    "perspective": 1.1,
+    "perspective_probability": "often",
+    "crop_area": (0.5, 1.2),
+    "crop_ratio": (0, 1),
+    "jitter_brightness": -0.1,
+    "jitter_contrast": (0.8, 1.2),
+    "jitter_saturation": math.inf,
+    "jitter_hue": 0.6,
+    "grayscale": True,
+    "erasing": 2,
+    "erasing_area": (0.33, 0.02),
+    "erasing_ratio": 0.3,
+    "erasing_value": 256,
+}
+EXPECTED = {
+    "crop_area": r"a pair \(low, high\) with 0.001 <= low <= high <= 1, got \(0.5, 1.2\)",
+    "erasing_area": r"a pair \(low, high\) with 0.001 <= low <= high <= 1, got \(0.33, 0.02\)",
+    "jitter_hue": "a share of the color circle from 0 to 0.5, got 0.6",
+    "shear_x": "from 0 to 89 degrees, got 90",
+    "erasing_value": "a grey level from 0 to 255, got 256",
 }
 
 
@@ -60,6 +103,17 @@ WRONG_FIELDS = {
 def test_a_wrong_value_names_its_field(field):
     with pytest.raises(ValueError, match=rf"{field} must be .*, got "):
         augment.Policy(**{field: WRONG_FIELDS[field]})
+
+
+@pytest.mark.parametrize("field", EXPECTED)
+def test_a_wrong_value_is_told_what_it_must_be(field):
+    with pytest.raises(ValueError, match=f"policy field {field} must be {EXPECTED[field]}"):
+        augment.Policy(**{field: WRONG_FIELDS[field]})
+
+
+def test_every_field_has_a_rule_and_a_wrong_value():
+    names = {field.name for field in dataclasses.fields(augment.Policy)}
+    assert names == _fields.RULES.keys() == WRONG_FIELDS.keys()
 
 
 @pytest.mark.parametrize("side", [-1, True, None])
@@ -73,8 +127,36 @@ def test_two_ways_to_mirror_exclude_each_other():
         augment.Policy(alternating_flip=True, horizontal_flip=0.5)
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"crop_ratio": (0.8, 1.2)}, r"crop_ratio=\(0.8, 1.2\) .* give its crop_area too"),
+        (
+            {"perspective": 0.2, "perspective_probability": 0},
+            "perspective=0.2 with perspective_probability=0 does nothing",
+        ),
+    ],
+)
+def test_fields_that_do_not_go_together(fields, told):
+    with pytest.raises(ValueError, match=told):
+        augment.Policy(**fields)
+
+
+@pytest.mark.parametrize(
+    "field", ["jitter_contrast", "jitter_saturation", "jitter_hue", "grayscale"]
+)
+def test_colors_are_those_of_gray_or_rgb(field):
+    policy = augment.Policy(**{field: 0.2})
+    for channels in (2, 4):
+        with pytest.raises(ValueError, match=rf"of {channels} channels: {field} takes gray .* RGB"):
+            augment.draw(policy, seed=0, epoch=0, indices=[0], shape=(8, 8, channels))
+    augment.draw(
+        augment.Policy(jitter_brightness=0.2), seed=0, epoch=0, indices=[0], shape=(8, 8, 4)
+    )
+
+
 def test_a_wrong_policy_names_what_is_known(tmp_path):
-    with pytest.raises(ValueError, match="unknown policy 'D': one of A, B, C"):
+    with pytest.raises(ValueError, match="unknown policy 'D': one of A, B, C, CARS"):
         augment.get("D")
     path = tmp_path / "policy.yaml"
     path.write_text("rotation: 30\nrotatoin: 20\n")

@@ -3,9 +3,12 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
+import augment
 import zoo
 from experiments import datasets, recipes
 from experiments.cli import _tables, lists
@@ -125,12 +128,64 @@ def test_data_writes_its_sheet_where_it_is_told_to(tmp_path):
     assert (tmp_path / "new" / "sheet.png").is_file()
 
 
+def test_data_shows_the_pixels_that_a_row_would_see(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(4):
+            pixels = rng.integers(0, 256, (12, 9, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "set" / name / f"{number}.png")
+    options = ["--channels", "1", "--background", "white", "--resample", "box", "--size", "6"]
+    options += ["--validation-share", "0.5", "--validation-seed", "3"]
+    folders = {"--data-dir": "set", "--cache-dir": "cache", "--out": "sheet.png"}
+    folders = [text for name, path in folders.items() for text in (name, str(tmp_path / path))]
+    told = _run("data", "folder", *folders, *options)
+    assert "6x6, grayscale, uint8" in told
+    assert "padded to a square with white" in told
+    assert "4 images, 2 per class" in told
+    assert (tmp_path / "sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("policy", "name"),
+    [("A", "A"), ("policy.yaml", "policy"), ("laptop/simplenet", "laptop-simplenet")],
+)
+def test_data_draws_a_policy(policy, name, tmp_path, monkeypatch):
+    """By its name, from a file, or that of a row."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text("vertical_flip: 0.5\n")
+    drawn = []
+
+    def draw(dataset, policy, path, name):
+        drawn.append(policy)
+        return path
+
+    monkeypatch.setattr(datasets, "draw_policy_sheet", draw)
+    text = _run("data", "digits", "--augment", policy)
+    assert text.splitlines()[-1] == f"augmentation: {tmp_path / f'digits-{name}.png'}"
+    expected = {"A": augment.A, "policy": augment.Policy(vertical_flip=0.5)}
+    row = recipes.load("laptop/simplenet") if "/" in policy else None
+    assert drawn == [expected[name] if row is None else augment.get(row.augment)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["digits", "--augment", "D"], "unknown policy 'D': one of A, B, C, CARS"),
+        (["digits", "--augment", "none.yaml"], "policy file none.yaml does not exist"),
+        (["digits", "--augment", "alphanet/none"], "no .*none"),
+        (["digits", "--augment", "laptop/stack"], "the row augments nothing; give a row with"),
         (["digit"], "no data set 'digit'; did you mean digits"),
         (["digits", "--size", "0"], "size .* 0"),
         (["digits", "--size", "1000000"], "size .* 1000000"),
+        (["digits", "--resample", "cubic"], "resample 'cubic': choose of"),
+        (["digits", "--channels", "2"], "channels .--channels. 2: choose of 1, 3"),
+        (["digits", "--crop", "boxes"], "crop .--crop. 'boxes': digits has no boxes"),
+        (["digits", "--background", "gray"], "background .--background. 'gray': choose of white"),
+        (["digits", "--validation-share", "0.3"], "digits says itself which images are for valid"),
+        (["folder", "--validation-seed", "-1"], "validation_seed .--validation-seed. -1: give"),
+        (["csv", "--data-dir", "taken"], "taken is neither a folder nor an archive. csv is"),
+        (["stanford_cars", "--data-dir", "."], "holds no stanford_cars. stanford_cars is a folder"),
         (["tiny_imagenet", "--data-dir", "nowhere"], "nowhere"),
         (["digits", "--out", "taken"], "taken is a file"),
         (["digits", "--out", "taken/sheet.png"], "taken"),

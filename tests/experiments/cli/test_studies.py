@@ -61,14 +61,22 @@ def test_predictions_tell_how_an_image_was_resized():
     fitting = Prediction(PATH, *ranked, None, "nearest", False)
     resized = Prediction(pathlib.Path("b.png"), *ranked, (40, 30), "nearest", False)
     assumed = Prediction(pathlib.Path("c.png"), *ranked, (40, 30), "lanczos", True)
+    padded = dataclasses.replace(resized, path=pathlib.Path("d.png"), padded_with="white")
+    whole = dataclasses.replace(fitting, path=pathlib.Path("e.png"), uncropped=True)
     lines = [
         line.rstrip()
-        for line in told(_studies.predictions, [fitting, resized, assumed]).splitlines()
+        for line in told(
+            _studies.predictions, [fitting, resized, assumed, padded, whole]
+        ).splitlines()
     ]
     assert lines[0] == "out [1]"
     assert lines[1].split(maxsplit=2) == ["75.0", "%", "school bus [yellow]"]
     assert "b.png, resized from 40x30 to 16x16 (Nearest)" in lines
     assert "c.png, resized from 40x30 to 16x16 (Lanczos, for want of a recipe)" in lines
+    square = "padded to a square with white"
+    assert f"d.png, {square}, resized from 40x30 to 16x16 (Nearest)" in lines
+    why = "as the images of its training were: a file has no box"
+    assert f"e.png, not cropped, {why}" in lines
 
 
 def test_an_attack_shows_what_it_did():

@@ -131,6 +131,12 @@ def test_archives(layout, suffix, tmp_path, load, check, written_cars, cars):
     assert dataset.origin.read != plain.origin.read
 
 
+@pytest.mark.parametrize("part", ["cars_annos.mat", "car_ims.zip"])
+def test_a_part_stands_for_the_folder_around_it(part, one, load, check):
+    packed(one, "zip")
+    check(load("stanford_cars", one / part, background="white"))
+
+
 def packed(root: pathlib.Path, suffix: str) -> None:
     """Replace the folders by archives beside the .mat files, or all by one archive."""
     tops = [root] if suffix == "whole.zip" else [path for path in root.iterdir() if path.is_dir()]

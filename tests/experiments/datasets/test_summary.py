@@ -105,6 +105,6 @@ def test_sheet_shows_the_images(shape, tmp_path):
     with Image.open(path) as sheet:
         pixels = np.asarray(sheet.convert("L"))
     # The last column of cells, read from top to bottom, is white where the class has one image.
-    column = pixels[:, -_sheet._GAP - 10]
+    column = pixels[:, -_sheet.GAP - 10]
     seen = [value for value in dict.fromkeys(column.tolist()) if value != 255]
     assert seen == [20 * label for label in np.linspace(0, 11, 10).astype(int)[1:]]

@@ -63,9 +63,11 @@ def _earlier(row: recipes.Row) -> dict:
     content = row.model_dump(exclude_none=True)
     content["data"] |= content.pop("share", {})
     schedule = content.get("schedule", {"name": "constant"})
-    if schedule["name"] in ("constant", "plateau"):  # the others are of today
+    # The others are of today, as a plateau whose least gain is a share is.
+    earlier = schedule["name"] in ("constant", "plateau") and not schedule.get("relative")
+    if earlier:
         content.pop("schedule", None)
-    if schedule["name"] == "plateau":
+    if earlier and schedule["name"] == "plateau":
         content["plateau"] = {k: schedule[k] for k in ("patience", "factor", "monitor", "min_lr")}
     if "early_stop" in content:
         content["early_stop"] = {k: content["early_stop"][k] for k in ("patience", "monitor")}

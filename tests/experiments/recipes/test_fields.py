@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import recipes
+from experiments import datasets, recipes
 from experiments.recipes import fitting
 
 PLATEAU = {"name": "plateau", "patience": 3, "factor": 0.5}
@@ -101,6 +101,11 @@ def test_a_schedule_that_does_not_fit_is_named(schedule, told, resolve):
         ({"share": {"fold": 1}}, "share: fold 1 of None folds"),
         ({"share": {"folds": 3, "fold": 3}}, "share: fold 3 of 3 folds"),
         ({"data": {"name": "digits", "resample": "cubic"}}, "data.resample"),
+        ({"data": {"name": "digits", "channels": 2}}, "data.channels"),
+        ({"data": {"name": "digits", "channels": True}}, "data.channels"),
+        ({"data": {"name": "digits", "crop": "box"}}, "data.crop: .*'boxes' or 'train_boxes'"),
+        ({"data": {"name": "digits", "background": "black"}}, "data.background"),
+        ({"data": {"name": "digits", "validation_share": 0.0}}, "data.validation_share"),
         ({"distill": {"teacher": "x", "alpha": 1.5}}, "distill.alpha"),
         ({"adversarial": {"folder": "x", "classes": [-1]}}, "adversarial.classes.0"),
         ({"precision": "float16"}, "precision"),
@@ -201,3 +206,29 @@ def test_images_are_told_for_people():
     assert recipes.Images(name="digits").told() == "digits"
     enlarged = recipes.Images(name="digits", size=64, resample="bicubic")
     assert enlarged.told() == "digits at 64 px (bicubic)"
+    cars = recipes.Images(name="stanford_cars", size=227, channels=1, crop="train_boxes")
+    assert cars.told() == "stanford_cars at 227 px (lanczos), channels 1, crop train_boxes"
+
+
+OTHERS = {
+    "channels": 1,
+    "crop": "boxes",
+    "background": "white",
+    "validation_share": 0.3,
+    "validation_seed": 1,
+}
+
+
+@pytest.mark.parametrize("field", OTHERS)
+def test_other_pixels_are_other_images(field):
+    """Runs are combined where their images are equal, and only there."""
+    plain = recipes.Images(name="folder")
+    other = recipes.Images(name="folder", **{field: OTHERS[field]})
+    assert other != plain
+    assert other == recipes.Images(**other.model_dump(exclude_none=True))
+    assert f"{field} {OTHERS[field]}" in other.told()
+
+
+def test_options_of_images_are_those_of_a_data_set():
+    fields = recipes.Images.model_fields.keys() - {"name"}
+    assert fields == datasets.Pixels.__annotations__.keys()

@@ -86,6 +86,33 @@ def test_a_file_has_the_pixels_that_decoding_its_data_set_made(resample, network
         assert prediction.resample == resample
 
 
+@pytest.mark.parametrize("crop", [None, "boxes", "train_boxes"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_file_is_gray_and_padded_as_its_data_set_was(channels, crop, network, finish, tmp_path):
+    """Of boxes a file has none: told where the run was validated on what they hold, too."""
+    rng = np.random.default_rng(2)
+    lines = ["path,label,split,x1,y1,x2,y2"]
+    for number in range(4):
+        pixels = rng.integers(0, 256, (30, 20, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        # The whole image: what was decoded is what can be predicted, cropped or not.
+        lines.append(f"{number}.png,{number % 2},{'train' if number < 2 else 'val'},0,0,19,29")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    options = {"size": 16, "channels": channels, "background": "white", "crop": crop}
+    folders = {"data_dir": tmp_path / "labels.csv", "cache_dir": tmp_path / "cache"}
+    data = load("csv", **folders, **options)
+    model = network(2, (16, 16, channels))
+    row = {"name": "csv"} | {name: value for name, value in options.items() if value}
+    run = finish(tmp_path / "run", model, data, data=row, share={})
+    found = predict(run.path, [tmp_path / "2.png", tmp_path / "3.png"])
+    expected = predict_probs(model, data.validation.images)
+    for prediction, probs in zip(found, expected, strict=True):
+        ranked = dict(zip(prediction.classes, prediction.probs, strict=True))
+        assert ranked == pytest.approx({"0": probs[0], "1": probs[1]}, rel=1e-4)
+        assert (prediction.padded_with, prediction.resized_from) == ("white", (20, 30))
+        assert prediction.uncropped == (crop == "boxes")
+
+
 def test_all_unreadable_files_are_named_before_the_model_loads(tmp_path, pictures):
     (tmp_path / names.MODEL).write_text("never read")
     (tmp_path / "notes.txt").write_text("no image")

@@ -54,3 +54,12 @@ def test_a_network_with_overrides_is_refused(place, make_run, tmp_path):
     with pytest.raises(ValueError, match="is no network of the zoo as `build` makes it: sprint_s"):
         ship.ship(Run(tmp_path / "run"), place, tmp_path / "weights")
     assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize("field", [{"crop": "boxes"}, {"background": "white"}], ids=str)
+def test_what_a_file_cannot_become_is_refused(field, place, make_run, tmp_path):
+    """Weights that come with the zoo are asked about files with nothing but a filter known."""
+    row = recipes.parse(ROW | {"data": ROW["data"] | field}, "here")
+    make_run(tmp_path / "run", row, epochs=2, images=20)
+    with pytest.raises(ValueError, match="weights that come with the zoo are asked about whole im"):
+        ship.ship(Run(tmp_path / "run"), place, tmp_path / "weights")
