@@ -114,7 +114,8 @@ def test_data_tells_what_there_is_and_where_its_sheet_lies(tmp_path, monkeypatch
     text = _run("data", "digits")
     told = dict(line.split("  ", 1) for line in text.splitlines() if "  " in line)
     assert told["data set"].strip() == "digits"
-    assert told["images"].strip() == "32x32, RGB, uint8"
+    enlarged = "enlarged from 8x8 to 32x32 by lanczos when read"
+    assert told["images"].strip() == f"32x32, RGB, uint8, {enlarged}"
     assert told["train"].strip() == "1,438 images, 139 to 146 per class"
     assert "│ validation" in text or "┃ validation" in text
     assert text.splitlines()[-1] == f"contact sheet: {tmp_path / 'digits.png'}"
