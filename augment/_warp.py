@@ -208,11 +208,7 @@ def _jitted(function: typing.Callable) -> typing.Callable:
     import jax
 
     static = dict.fromkeys((_warp_packed, _whole_packed), ("layout", "how"))
-    static |= {
-        _color.extremes: ("fold",),
-        _change: ("how", "fold"),
-        **dict.fromkeys(_jitter.STAGES, ("fold",)),
-    }
+    static |= {_color.extremes: ("fold",), _change: ("how", "fold")}
     return jax.jit(function, static_argnames=static.get(function))
 
 

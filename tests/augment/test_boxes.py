@@ -96,8 +96,9 @@ def test_single_areas_and_ratios():
     assert set(ours["crop_height"]) == set(ours["crop_width"]) == {20}
     assert set(ours["crop_top"]) == set(range(21))
     ours = drawn(augment.Policy(crop_area=(0.2, 0.9), crop_ratio=(1, 1)), (20, 40, 3))
-    np.testing.assert_array_equal(ours["crop_height"], ours["crop_width"])
-    assert ours["crop_height"].max() == 20  # of half of the area
+    # At most half of the area fits, to one of 4,096 steps.
+    apart = ours["crop_width"] - ours["crop_height"]
+    assert set(apart) <= {0, 1} and apart.mean() < 1e-3 and ours["crop_height"].max() == 20
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 1.0])

@@ -70,6 +70,7 @@ WRONG_FIELDS = {
     "vertical_flip": 1.5,
     "channel_shuffle": -0.1,
     "fill_mode": "mirror",
+    "cval": "black",
     "cutout": 8.0,
     "cutout_value": math.nan,
     "interpolation_order": 3,
