@@ -111,6 +111,9 @@ def test_sizes_are_those_of_the_data_or_of_the_public_data_set():
     assert cars.shape == (224, 224, 3)
     gray = cost.known_size(_row(data={"name": "mnist", "size": 32}), None)
     assert gray.shape == (32, 32, 1)
+    for name, size, channels in (("mnist", None, 3), ("stanford_cars", 224, 1)):
+        data = {"name": name, "size": size, "channels": channels}
+        assert cost.known_size(_row(data=data), None).shape == (*[size or 28] * 2, channels)
     digits = datasets.load("digits")
     assert cost.known_size(_row(), digits) == Size(1438, (32, 32, 3), 10)
 
