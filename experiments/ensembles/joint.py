@@ -54,8 +54,15 @@ def run(row: Joint, folder: pathlib.Path, place: Place, listener: Listener = SIL
 
 
 def build(row: Joint, data: Dataset, policy: str = "float32") -> keras.Model:
-    """Build the members as each would be by itself, and join them."""
-    alone = {name: train.build(one, data, policy) for name, one in row.alone.items()}
+    """Build the members as each would be by itself, and join them.
+
+    Their variables have the members' names in their paths: by these Keras finds, on torch, whose
+    gradients to clear before a step, and members of one architecture would be taken for one.
+    """
+    alone = {}
+    for name, one in row.alone.items():
+        with keras.name_scope(name):
+            alone[name] = train.build(one, data, policy)
     return stacking.joint(alone)
 
 

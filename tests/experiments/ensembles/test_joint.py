@@ -156,6 +156,12 @@ def test_members_are_networks_two_at_least(members, told, a_row):
         a_row("joint", **FIELDS | {"members": members})
 
 
+def test_no_two_variables_share_a_path(row, digits):
+    """Where they do, Keras on torch adds up gradients of several steps of all but one of them."""
+    paths = [variable.path for variable in joint.build(row, digits).trainable_variables]
+    assert len(paths) == len(set(paths))
+
+
 def test_names_that_the_graph_needs_are_refused(a_row, digits):
     row = a_row("joint", **FIELDS | {"members": {"logits": NET, "two": NET}})
     with pytest.raises(ValueError, match="members are called logits"):
