@@ -14,7 +14,8 @@ from experiments.recipes import Train
 from stacking.vote import RULES
 
 ROWS = {row.recipe: row for paper in recipes.papers() for row in recipes.rows(paper).values()}
-# Papers' tables: how many rows there are at least, and of them with a published top-1 of any kind.
+# Papers' tables: how many rows there are at least, and of them with a published top-1 of any kind;
+# other kinds of rows may join them.
 TABLES = {
     "alphanet": (19, 13),
     "cars": (56, 54),
@@ -65,7 +66,7 @@ def test_a_paper_has_its_table(paper):
     told = [row for row in rows if row.expect and (row.expect.top1 or row.expect.train_top1)]
     least, published = TABLES[paper]
     assert len(rows) >= least
-    assert len(told) == published
+    assert len(told) >= published
 
 
 @pytest.mark.parametrize("key", DIFFERENT, ids=[row.recipe for row in DIFFERENT.values()])
