@@ -16,7 +16,7 @@ from zoo._families import ModelInfo, info
 from zoo._files import load
 from zoo._profile import profile
 from zoo._shipped import Shipped, shipped
-from zoo._tune import freeze, reset_classifier
+from zoo._tune import freeze, precede, reset_classifier
 from zoo._weights import load_state_dict, state_dict
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "list_models",
     "load",
     "load_state_dict",
+    "precede",
     "profile",
     "reset_classifier",
     "resizable",

@@ -1,4 +1,4 @@
-"""Changing a built model for other classes, and freezing it."""
+"""Changing a built model for other classes or what it sees, and freezing it."""
 
 import difflib
 
@@ -27,6 +27,34 @@ def reset_classifier(model, classes: int):
     for old, new in zip(model.layers, copy.layers, strict=True):
         if old.name != classifier:
             new.set_weights(old.get_weights())
+    return copy
+
+
+def precede(model, layers):
+    """Return a copy of a model whose images go through `layers` first, one after another.
+
+    They become layers of the copy, as those of the model are. All weights are copied, frozen layers
+    stay frozen; the copy is not compiled. Raises ValueError where the layers change the shape of
+    images.
+    """
+    import keras
+
+    image = keras.Input(batch_shape=model.input.shape, dtype=model.input.dtype, name="image")
+    seen = image
+    for layer in layers:
+        seen = layer(seen)
+    if seen.shape != image.shape:
+        raise ValueError(f"the layers make {seen.shape} of images {image.shape}: keep their shape.")
+
+    def call(layer, *args, **kwargs):
+        swap = keras.tree.map_structure(lambda x: seen if x is image else x, (args, kwargs))
+        return layer(*swap[0], **swap[1])
+
+    with keras.saving.custom_object_scope(_blocks.host_objects()):
+        copy = keras.models.clone_model(model, input_tensors=image, call_function=call)
+    for old in model.layers:
+        if old.weights:
+            copy.get_layer(old.name).set_weights(old.get_weights())
     return copy
 
 

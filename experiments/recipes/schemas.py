@@ -23,6 +23,7 @@ from experiments.recipes.fitting import (
     Stop,
 )
 from experiments.recipes.images import Images, Share
+from experiments.recipes.pca import Pca
 from experiments.recipes.sizes import Resized
 
 # Fields of a network that follow from the data and from what reads its outputs.
@@ -179,8 +180,9 @@ class Learned(Fitted):
 class Train(Resized, Learned):
     """One network trained on one data set. `model` is a name of the zoo and its overrides.
 
-    `freeze: body` trains the classifier alone, on the features of pretrained weights. What is said
-    of sizes, `Resized` explains.
+    `freeze: body` trains the classifier alone, on the features of pretrained weights. With `pca`
+    the network sees images rebuilt from principal components of the training images' pixels. What
+    is said of sizes, `Resized` explains.
     """
 
     kind: Literal["train"] = "train"
@@ -188,6 +190,7 @@ class Train(Resized, Learned):
     freeze: Literal["body", "none"] = "none"
     distill: Distill | None = None
     adversarial: Adversarial | None = None
+    pca: Pca | None = None
 
     @property
     def model_name(self) -> str:

@@ -10,7 +10,7 @@ from experiments.recipes.images import Images, Resample
 Phase = Annotated[list[Positive], pydantic.Field(min_length=2, max_length=2)]
 """Epochs, and the side of the images in pixels."""
 # What knows the images at one size only.
-_NOT_WITH = ("distill", "adversarial")
+_NOT_WITH = ("distill", "adversarial", "pca")
 
 
 class Resized(Part):
@@ -66,8 +66,8 @@ class Resized(Part):
             raise ValueError(ends_elsewhere(self.last_size, f"data.size is {self.data.size}"))
         if given := [field for field in _NOT_WITH if getattr(self, field) is not None]:
             raise ValueError(
-                f"{', '.join(given)} and sizes do not go together: a teacher and adversarial "
-                "images have one size"
+                f"{', '.join(given)} and sizes do not go together: a teacher, adversarial "
+                "images and components have one size"
             )
         return self
 

@@ -34,6 +34,11 @@ def ship(run: Run, place: Place, folder: pathlib.Path, listener: Listener = SILE
             f"{run} was trained on {row.data.told()}: weights that come with the zoo are asked "
             f"about whole images, resized; train without data.crop and data.background"
         )
+    if row.pca:
+        raise ValueError(
+            f"{run} sees images through principal components, which are no weights of "
+            f"{row.model_name}: train without pca"
+        )
     file = folder / f"{row.model_name}-{row.data.name}.safetensors"
     check_writable(file)
     data = place.dataset(row.data, listener)

@@ -15,7 +15,7 @@ from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Learned, Train
 from experiments.runs import Run, history, making, metrics
-from experiments.training import adversarial, callbacks, optimizers, phases, precision
+from experiments.training import adversarial, callbacks, optimizers, pca, phases, precision
 from experiments.training.fit import Fitted, fit
 from experiments.training.predict import augmented_views, predict_probs
 from experiments.training.targets import Labels, Teacher
@@ -81,14 +81,14 @@ def train(
         if made.finished:
             return made.metrics
         for phase in parts:
-            make = functools.partial(build, row, phase.data)
+            make = functools.partial(build, row, phase.data, listener=listener)
             model = precision.built(row, made, make, cache_dir=cache_dir, listener=listener)
             targets = Labels(row.loss, mixed=row.mix is not None)
             if teacher is not None:
                 targets = Teacher(row.distill, teacher, model, targets)
             sources = {"targets": targets, "extra": extra}
             fitted = fit(row, made, model, phase, **sources, listener=listener, wall=wall)
-        return finish(row, made, model, part, fitted, wall)
+        return finish(row, made, model, part, fitted, wall, **pca.told(model))
 
 
 def finish(
@@ -126,11 +126,14 @@ def finish(
     return made.finish(told)
 
 
-def build(row: Train, data: Dataset, policy: str = "float32") -> keras.Model:
+def build(
+    row: Train, data: Dataset, policy: str = "float32", listener: Listener = SILENT
+) -> keras.Model:
     """Build the row's network for the data set's images, under the row's seed and a policy.
 
     What the network takes from training images before it learns is computed, unless it comes with
-    pretrained weights.
+    pretrained weights. Principal components, where the row has them, stand in front of it.
+    Raises ValueError for more of them than there are.
     """
     keras.utils.set_random_seed(row.seed)
     keras.config.set_dtype_policy(policy)
@@ -139,7 +142,12 @@ def build(row: Train, data: Dataset, policy: str = "float32") -> keras.Model:
         model = zoo.build(**options, classes=len(data.class_names))
         if row.model.get("weights") is None:
             zoo.adapt(model, data.train.images)
-        return zoo.freeze(model) if row.freeze == "body" else model
+        model = zoo.freeze(model) if row.freeze == "body" else model
+        if row.pca is None:
+            return model
+        kept = pca.principal(data.train.images, row.pca, row.seed)
+        listener.say(kept.told)
+        return zoo.precede(model, pca.layers(kept, data.image_shape))
     finally:
         keras.config.set_dtype_policy("float32")
 

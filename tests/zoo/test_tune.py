@@ -44,3 +44,24 @@ def test_freeze_until_a_layer():
     assert model.get_layer("layer3-0-conv1").trainable
     with pytest.raises(ValueError, match="no layer 'layer2-0-bm1'. Closest: layer2-0-bn1"):
         zoo.freeze(model, until="layer2.0.bm1")
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("family", ["resnet", "squeezenet", "sprint"])
+def test_what_precedes_a_model_is_seen_by_its_copy(family, small, same_weights, images):
+    import keras
+
+    model = zoo.freeze(small(family))
+    inverts = keras.layers.Rescaling(-1, 255, name="inverts")
+    copy = zoo.precede(model, [inverts])
+    assert [layer.name for layer in copy.layers if layer is not inverts] == [
+        layer.name for layer in model.layers
+    ]
+    same_weights(copy, model)
+    assert len(copy.trainable_weights) == len(model.trainable_weights) > 0
+    pixels = images(2, *model.input_shape[1:])
+    # Two graphs of the same kernels.
+    answers = copy.predict(pixels, verbose=0), model.predict(255 - pixels, verbose=0)
+    assert np.allclose(*answers, atol=1e-5)
+    with pytest.raises(ValueError, match="keep their shape"):
+        zoo.precede(model, [keras.layers.Flatten()])
