@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.recipes.schemas import Experts, Row, Stack, Train, Vote
+from experiments.recipes.sweep import Sweep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,9 @@ class Kind:
     """(row, folder, place, listener): what must be made before its parts can be told."""
     parts: str | None = None
     """(row, folder, place) -> [(row, folder)]: rows to run first, in folders of the run's own."""
+    search: str | None = None
+    """(step, place, room, listener) -> `experiments.progress.Course`: jobs of which each follows
+    from how those before it ended; they run in processes of their own, `room` at once."""
     has_model: bool = True
     has_history: bool = True
     network: bool = False
@@ -80,6 +84,17 @@ KINDS = {
         needs=("member",),
         prepare="experiments.ensembles.experts:prepare",
         parts="experiments.ensembles.parts:experts",
+        has_model=False,
+        has_history=False,
+    ),
+    "sweep": Kind(
+        schema=Sweep,
+        about="Search for the best values of a row's fields, a process for each trial",
+        example="quickstart/quick --workers 2",
+        run="experiments.sweeps.trial:run",
+        check="experiments.sweeps.check:check",
+        work="experiments.cost:of_sweep",
+        search="experiments.sweeps.search:Search",
         has_model=False,
         has_history=False,
     ),

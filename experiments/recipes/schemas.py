@@ -24,6 +24,7 @@ from experiments.recipes.fitting import (
     Stop,
 )
 from experiments.recipes.images import Images, Share
+from experiments.recipes.lengthened import Lengthened
 from experiments.recipes.sizes import Resized
 from stacking.vote import RULES
 
@@ -108,7 +109,7 @@ class _Fitted(Row):
     test_views: Views = "none"
 
 
-class Train(Resized, _Fitted):
+class Train(Lengthened, Resized, _Fitted):
     """One network trained on one data set. `model` is a name of the zoo and its overrides.
 
     `freeze: body` trains the classifier alone, on the features of pretrained weights. What is said

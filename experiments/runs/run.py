@@ -265,6 +265,12 @@ class Run:
         outputs.write(self.path / names.SAMPLES, **samples, **(views or {}))
         return found
 
+    def copy_outputs(self, other: Run) -> None:
+        """Keep what another run predicted of the same images as this one's."""
+        for name in (names.PREDICTIONS, names.SAMPLES):
+            with atomic(self.path / name) as part:
+                shutil.copyfile(other.path / name, part)
+
     def note(self, **facts: Any) -> None:
         """Add to what the run says of where it ran."""
         self.environment = self.environment | facts
@@ -275,10 +281,11 @@ class Run:
         with atomic(self.path / names.MODEL) as part:
             model.save(part)
 
-    def finish(self, found: dict) -> dict:
+    def finish(self, found: dict, keep_state: bool = False) -> dict:
         """Write the metrics, which makes the run a finished one; return them."""
         write_json(self.path / names.METRICS, found)
-        shutil.rmtree(self.state, ignore_errors=True)
+        if not keep_state:
+            shutil.rmtree(self.state, ignore_errors=True)
         return found
 
 

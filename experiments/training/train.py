@@ -14,7 +14,7 @@ from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Train
 from experiments.runs import Run, making, metrics
-from experiments.training import adversarial, callbacks, optimizers, phases, precision
+from experiments.training import adversarial, callbacks, lengthen, optimizers, phases, precision
 from experiments.training.fit import fit
 from experiments.training.predict import augmented_views, predict_probs
 from experiments.training.views import scored
@@ -79,6 +79,7 @@ def train(
     with making(folder, row, part) as made:
         if made.finished:
             return made.metrics
+        lengthen.take_over(row, made)
         for phase in parts:
             make = functools.partial(build, row, phase.data)
             model = precision.built(row, made, make, cache_dir=cache_dir, listener=listener)
@@ -101,7 +102,7 @@ def train(
             ended_by=fitted.ended_by,
             wall_seconds=wall.seconds,
         )
-        return made.finish(told)
+        return made.finish(told, keep_state=row.keep_state)
 
 
 def build(row: Train, data: Dataset, policy: str = "float32") -> keras.Model:
