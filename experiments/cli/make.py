@@ -188,7 +188,7 @@ def _show(step: "Step", where: "Place", metrics: dict) -> None:
 def quickstart(runs: Runs = RUNS, jobs: int = 1, backend: Backend = None) -> None:
     """Train three small AlphaNets on digits, stack them and report: a minute on a laptop.
 
-    The same as `run quickstart/stack` and `report RUNS/quickstart`.
+    The same as `run quickstart` and `report RUNS/quickstart`.
 
     Example: python -m experiments quickstart
     """
@@ -196,7 +196,7 @@ def quickstart(runs: Runs = RUNS, jobs: int = 1, backend: Backend = None) -> Non
 
     began = time.perf_counter()
     where, listener = place(None, None, runs, backend), Console(console)
-    _finish(plan.make(["quickstart/stack"], where), where, listener, jobs)
+    _finish(plan.make(["quickstart"], where), where, listener, jobs)
     page = reports.report([runs / "quickstart"], runs / "quickstart" / "report.html").page
     console.print(
         f"{time.perf_counter() - began:.0f} s in all. Open [bold]{escape(str(page))}[/] in a "

@@ -90,7 +90,7 @@ KINDS = {
     "sweep": Kind(
         schema=Sweep,
         about="Search for the best values of a row's fields, a process for each trial",
-        example="quickstart/quick --workers 2",
+        example="sweeps/quick --workers 2",
         run="experiments.sweeps.trial:run",
         check="experiments.sweeps.check:check",
         work="experiments.cost:of_sweep",

@@ -1,8 +1,9 @@
 """trials.csv of a sweep: one line a trial, in the order in which they were proposed.
 
 Columns are trial (its number, from 1), status (finished, failed, running), score (the objective),
-epochs, after (the shorter trial that it goes on from), attempts, seconds (of its own epochs),
-reason (why it failed), and one for each field that varies, as JSON.
+until_epoch (where the search decides on that), after (the shorter trial that it goes on from),
+attempts, seconds (of its own epochs), reason (why it failed), and one for each field that varies,
+as JSON.
 """
 
 import csv
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from experiments._files import write_text
 
-COLUMNS = ("trial", "status", "score", "epochs", "after", "attempts", "seconds", "reason")
+COLUMNS = ("trial", "status", "score", "until_epoch", "after", "attempts", "seconds", "reason")
 
 
 class Line(NamedTuple):
@@ -75,7 +76,7 @@ def _line(row: dict[str, str]) -> Line:
         int(row["trial"]),
         row["status"],
         number("score", float),
-        number("epochs", int),
+        number("until_epoch", int),
         number("after", int),
         int(row["attempts"]),
         number("seconds", float),
