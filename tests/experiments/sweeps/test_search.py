@@ -70,14 +70,15 @@ def test_the_same_seed_proposes_the_same(carry_out, sweep, workers, place, lines
 
 
 @pytest.mark.parametrize(
-    ("search", "stop"), [("random", 0), ("random", 5), ("hyperband", 5), ("bayesian", 7)]
+    ("search", "stop"), [("random", 0), ("random", 5), ("hyperband", 5), ("bayesian", 4)]
 )
 def test_a_sweep_that_is_cut_off_goes_on_with_the_same_proposals(
     carry_out, sweep, workers, folder, search, stop
 ):
     """The trial that was begun is begun again, and what is finished is not."""
-    # A Gaussian process is asked from the seventh trial on: after three for each dimension.
-    fields = {"search": search, "trials": 8, "epochs": 4, "factor": 2}
+    # A Gaussian process is asked from the fourth trial on: after three for each dimension.
+    space = {"optimizer.learning_rate": {"min": 0.0001, "max": 0.01, "sampling": "log"}}
+    fields = {"search": search, "space": space, "trials": 6, "epochs": 4, "factor": 2}
     whole, cut = workers(), workers()
     carry_out(sweep(**fields), whole)
     told = json.loads((folder / names.SWEEP).read_text())
@@ -165,12 +166,9 @@ def test_a_score_that_is_no_number_fails_the_trial(carry_out, sweep, workers, li
     def spoilt(folder, row, **options):
         make_run(folder, row, **options)
         run = Run(folder)
-        columns = {key: list(values) for key, values in run.history.items()}
-        columns["val_loss"] = [np.nan] * 2
+        columns = run.history | {"val_loss": [np.nan] * 2}
         if folder.name == "001":
-            run.write_history(
-                [dict(zip(columns, line, strict=True)) for line in zip(*columns.values())]
-            )
+            run.write_history([{key: columns[key][i] for key in columns} for i in range(2)])
 
     executor = workers()
     executor.make_run = spoilt
@@ -254,9 +252,7 @@ def test_trials_of_other_images_end_the_sweep(carry_out, sweep, workers, folder,
     assert "have other images or classes" in outcome.failed[folder]
 
 
-def test_another_backend_or_another_sweep_is_refused(
-    carry_out, sweep, workers, folder, monkeypatch
-):
+def test_another_backend_or_sweep_is_refused(carry_out, sweep, workers, folder, monkeypatch):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     cut = workers()
     cut.stop_after = 1
