@@ -72,15 +72,13 @@ def parse(space: Mapping[str, Any]) -> list[Dimension]:
         _check_conditions(dimension, given)
     found: dict[str, Dimension] = {}
     while len(found) < len(given):
-        ready = [
-            one
-            for one in given.values()
-            if one.name not in found and all(name in found for name in one.when)
-        ]
-        if not ready:
-            left = ", ".join(sorted(given.keys() - found.keys()))
-            raise ValueError(f"space: the conditions of {left} go in a circle")
-        found |= {one.name: one for one in ready}
+        # As they were given, but for those that wait.
+        left = [one for one in given.values() if one.name not in found]
+        ready = next((one for one in left if all(name in found for name in one.when)), None)
+        if ready is None:
+            names = ", ".join(sorted(one.name for one in left))
+            raise ValueError(f"space: the conditions of {names} go in a circle")
+        found[ready.name] = ready
     return list(found.values())
 
 

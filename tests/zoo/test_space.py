@@ -17,7 +17,7 @@ def test_a_space_is_read_with_what_depends_after_what_it_depends_on():
             "width": {"min": 8, "max": 32, "step": 8},
         }
     )
-    assert [one.name for one in space] == ["rate", "optimizer", "width", "momentum", "nesterov"]
+    assert [one.name for one in space] == ["rate", "optimizer", "momentum", "nesterov", "width"]
     by_name = {one.name: one for one in space}
     assert by_name["rate"].bounds == (1e-4, 1e-2) and by_name["rate"].logarithmic
     assert by_name["width"].whole and not by_name["rate"].whole

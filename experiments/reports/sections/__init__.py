@@ -6,6 +6,14 @@ its line here. matplotlib is imported where figures are drawn: the command line 
 their columns from these modules.
 """
 
-from experiments.reports.sections import curves, ensembles, papers, results, robustness, runs
+from experiments.reports.sections import (
+    curves,
+    ensembles,
+    papers,
+    results,
+    robustness,
+    runs,
+    sweeps,
+)
 
-SECTIONS = (papers, results, ensembles, robustness, curves, runs)
+SECTIONS = (papers, results, sweeps, ensembles, robustness, curves, runs)
