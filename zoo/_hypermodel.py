@@ -53,6 +53,7 @@ def _compiled(model: Any, training: Mapping[str, Any]) -> Any:
     optimizer = keras.optimizers.get(training["optimizer"])
     if training["learning_rate"] is not None:
         optimizer.learning_rate = training["learning_rate"]
+    optimizer.build(model.trainable_variables)  # a tuner reads its state beside the weights
     loss = keras.losses.SparseCategoricalCrossentropy()
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     return model

@@ -37,7 +37,7 @@ def axis(one: Dimension, lines: Sequence[Line]) -> Axis:
     values = [line.values.get(one.name, _MISSING) for line in lines]
     if one.choices is not None:
         last = max(len(one.choices) - 1, 1)
-        ticks = [(place / last, label(choice)) for place, choice in enumerate(one.choices)]
+        ticks = [(place / last, text) for place, text in enumerate(labels(one))]
         known = [
             np.nan if value is _MISSING else one.choices.index(value) / last for value in values
         ]
@@ -56,13 +56,19 @@ def axis(one: Dimension, lines: Sequence[Line]) -> Axis:
 _MISSING = object()
 
 
+def labels(one: Dimension) -> list[str]:
+    """Return the choices of a field in a few letters each; lists and mappings by number, from 1."""
+    return [
+        f"no. {number}" if isinstance(choice, list | dict) else label(choice)
+        for number, choice in enumerate(one.choices, start=1)
+    ]
+
+
 def label(value: Any) -> str:
     """Return a value in a few letters."""
     if isinstance(value, bool) or value is None:
         return {None: "none", True: "true", False: "false"}[value]
     text = f"{value:.2g}" if isinstance(value, float) else str(value)
-    if isinstance(value, dict):
-        text = str(value.get("name") or ", ".join(map(str, value)))
     return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
 
 
@@ -76,10 +82,10 @@ def parallel(
     low, high = scores.min(), scores.max()
     height = (scores - low) / (high - low) if high > low else np.full(len(scores), 0.5)
     axes_of.append(Axis(objective, height, [(0, f"{low:.4g}"), (1, f"{high:.4g}")]))
-    figure = titled(max(WIDTH, 105 * len(axes_of)), 300, "Trials: values and score")
+    figure = titled(max(WIDTH, 150 * len(axes_of)), 300, "Trials: values and score")
     axes = figure.add_subplot()
     axes.spines[:].set_visible(False)
-    axes.set(xlim=(-0.35, len(axes_of) - 0.35), ylim=(-0.2, 1.06), yticks=())
+    axes.set(xlim=(-0.35, len(axes_of) - 0.35), ylim=(-0.24, 1.1), yticks=())
     axes.set_xticks(range(len(axes_of)), [_folded(one.name) for one in axes_of])
     places = np.stack([one.places for one in axes_of], axis=1)
     drawn = np.where(np.isnan(places), _ABSENT, places)
@@ -89,15 +95,12 @@ def parallel(
         style = {"color": BEST, "linewidth": 2.4} if best else {"color": BLUE, "linewidth": 1.3}
         axes.plot(drawn[number], alpha=1 if best else 0.12 + 0.6 * good[number] ** 2, **style)
     for number, one in enumerate(axes_of):
-        axes.axvline(number, 0.16, 0.95, color=INK, linewidth=0.8, alpha=0.5)
+        axes.plot([number, number], [0, 1], color=INK, linewidth=0.8, alpha=0.5)
         for place, text in one.ticks:
-            axes.text(number + 0.04, place, text, va="center", size=9, bbox=_BEHIND)
+            axes.text(number + 0.03, place + 0.01, text, va="bottom", size=10)
         if np.isnan(one.places).any():
-            axes.text(number + 0.04, _ABSENT, "not varied", va="center", size=9, alpha=0.8)
+            axes.text(number + 0.03, _ABSENT, "not varied", va="top", size=10)
     return figure
-
-
-_BEHIND = {"facecolor": "none", "edgecolor": "none", "pad": 0.5}
 
 
 @matplotlib.rc_context(STYLE)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.reports.context import Context, Shown
 from experiments.reports.words import number, spoken
 from experiments.runs import Run, names, trials
+from zoo._space import Dimension
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,8 +49,8 @@ def figures(run: Run, lines: list[trials.Line]) -> dict[str, Figure]:
     objective, falls = row.objective, row.falls
     published = run.expect.get("top1") if objective == "val_top1" else None
     drawn = {
-        "order": search_plots.in_order(lines, objective, falls, published),
         "parallel": search_plots.parallel(row.dimensions, scored, objective, falls),
+        "order": search_plots.in_order(lines, objective, falls, published),
     }
     for place, one in enumerate(row.dimensions):
         drawn[f"field{place}"] = search_plots.by_field(one, scored, objective, falls)
@@ -83,25 +85,31 @@ def _table(run: Run, lines: list[trials.Line]) -> dict[str, Any]:
         return (0, line.score if run.row.falls else -line.score)
 
     ordered = sorted(lines, key=rank)
-    fields = [one.name for one in run.row.dimensions]
+    dimensions = run.row.dimensions
     return {
-        "fields": fields,
+        "fields": [one.name for one in dimensions],
         "objective": run.row.objective,
-        "lines": [_line(line, fields) for line in ordered],
+        "lines": [_line(line, dimensions) for line in ordered],
         "best": run.metrics["sweep"]["best"],
         "file": run.path / names.TRIALS_TABLE,
+        "numbered": [
+            (one.name, f"no. {number}", json.dumps(choice))
+            for one in dimensions
+            for number, choice in enumerate(one.choices or (), start=1)
+            if isinstance(choice, list | dict)
+        ],
         "until": any(line.epochs is not None for line in lines),
     }
 
 
-def _line(line: trials.Line, fields: list[str]) -> Mapping[str, Any]:
+def _line(line: trials.Line, dimensions: Sequence[Dimension]) -> Mapping[str, Any]:
     after = f"goes on from trial {line.after}" if line.after else ""
     tried = f"{line.attempts} attempts" if line.attempts > 1 else ""
     notes = [line.status if line.score is None else "", after, tried]
     return {
         "trial": line.trial,
         "score": "–" if line.score is None else f"{line.score:.4g}",
-        "cells": [_shown(line.values[f]) if f in line.values else "–" for f in fields],
+        "cells": [_shown(one, line) for one in dimensions],
         "epochs": line.epochs,
         "seconds": line.seconds,
         "notes": ", ".join(note for note in notes if note),
@@ -109,7 +117,12 @@ def _line(line: trials.Line, fields: list[str]) -> Mapping[str, Any]:
     }
 
 
-def _shown(value: Any) -> str:
-    from experiments.reports.search_plots import label
+def _shown(one: Dimension, line: trials.Line) -> str:
+    from experiments.reports.search_plots import label, labels
 
+    if one.name not in line.values:
+        return "–"
+    value = line.values[one.name]
+    if one.choices is not None:
+        return labels(one)[one.choices.index(value)]
     return f"{value:.4g}" if isinstance(value, float) else label(value)

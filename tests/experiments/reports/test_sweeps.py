@@ -73,6 +73,7 @@ def test_trials_stand_in_the_order_of_their_scores(searched, tmp_path, page_of):
     assert "Published top-1 40.8 %" in " ".join(" ".join(page.text).split())
     assert "44.1 % top-1 after 96 epochs" in " ".join(page.text)
     assert "24, 2 of them failed" in " ".join(page.text)
+    assert 'augment no. 3: {"horizontal_flip": 0.5}' in "".join(page.text)
     assert "best so far" in page.source and "published" in page.source
 
 
@@ -100,7 +101,7 @@ def test_scales_of_fields(searched, tmp_path):
     varied = [line.values["optimizer.name"] == "sgd" for line in lines]
     assert (momentum.places == momentum.places).tolist() == varied
     augment = axis(by_name["augment"], lines)
-    assert [text for _, text in augment.ticks] == ["none", "C", "horizontal_fl…"]
+    assert [text for _, text in augment.ticks] == ["none", "C", "no. 3"]
 
 
 def test_the_table_comes_back_as_it_was_written(searched, tmp_path):
