@@ -159,6 +159,8 @@ def _search_command(name: str, kind: Kind) -> Callable:
     ) -> None:
         from experiments import plan
 
+        if workers < 1:
+            raise ValueError(f"--workers {workers}: give 1 or more")
         where, listener = place(data_dir, cache_dir, runs, backend), Console(console)
         row = _row(recipe_name, set_, kind)
         step = plan.one(row, run_dir or where.folder(row), where)

@@ -154,8 +154,8 @@ class Run:
         if not file.is_file() and self.begun and not self.kind.has_model:
             raise ValueError(
                 f"{self.path} is a run of kind {self.row.kind}, which has no model of its own: "
-                f"name one of its members ({names.METRICS} lists them), or make one model of them: "
-                "python -m experiments stack"
+                f"name one of the runs that it is made of ({names.METRICS} has them), or make one "
+                "model of them: python -m experiments stack"
             )
         if not file.is_file():
             raise ValueError(
