@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -12,6 +13,8 @@ from typing import Any
 
 # What a sweep's row says of how it searches.
 SETTINGS = ("search", "space", "trials", "epochs", "objective", "factor", "iterations", "seed")
+# Of what a Gaussian process proposes, a minimizer's last digits depend on the number of threads.
+ROUNDING = 1e-6
 Question = Mapping[str, Any]
 
 
@@ -34,7 +37,7 @@ class Asking:
         self._start()
         for question, answer in events:
             now = self._say(question)
-            if answer != now:
+            if not _agree(answer, now):
                 raise ValueError(
                     f"{self.log.parent}: to {dict(question)} Keras Tuner answered {dict(answer)} "
                     f"and now {dict(now)}: is it another version? Go on with that one, or choose "
@@ -99,6 +102,15 @@ class Asking:
             )
         with contextlib.suppress(OSError):  # told by the first answer that does not come
             self.process.stdin.write(json.dumps(self.settings) + "\n")
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two answers are the same, but for sums taken in another order on other cores."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_agree(one[key], other[key]) for key in one)
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=ROUNDING)
+    return one == other
 
 
 class _Gone(ValueError):

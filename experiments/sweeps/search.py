@@ -164,7 +164,7 @@ class Search:
         if len(ended) == ALIKE and len(reasons) == 1 and all(one.reason for one in ended):
             self.failed = (
                 f"the first {ALIKE} trials all failed, so the others would: {trial.reason}; mend "
-                f"that, and remove {self.folder} to begin anew"
+                f"that and begin again, or remove {self.folder} to try these anew too"
             )
 
     def _check_images(self, run: Run) -> None:

@@ -22,7 +22,7 @@ def row_of(row: Sweep, folder: pathlib.Path, trial: Trial) -> Row:
     epochs = {} if trial.epochs is None else {"epochs": trial.epochs}
     goes_on = {"keep_state": True} if row.search == "hyperband" else {}
     if trial.after is not None:
-        goes_on["goes_on_from"] = str(folder_of(folder, trial.after))
+        goes_on["goes_on_from"] = str(folder_of(folder, trial.after).resolve())
     own = {
         "recipe": f"{row.recipe}_{trial.number:03}",
         "title": f"Trial {trial.number}",

@@ -153,6 +153,9 @@ def test_a_sweep_ends_where_all_trials_fail_alike(carry_out, sweep, workers, fol
     assert executor.done == ["001", "002", "003"]
     told = f"the first 3 trials all failed, so the others would: {DIVERGED}; mend that"
     assert outcome.failed[folder].startswith(told)
+    again = workers()  # it was mended
+    assert not carry_out(sweep(trials=8), again).failed
+    assert again.done == ["004", "005", "006", "007", "008", "sweep"]
 
 
 def test_a_sweep_without_a_score_fails_with_the_last_reason(carry_out, sweep, workers, folder):
@@ -226,7 +229,7 @@ def test_longer_trials_go_on_from_shorter_ones(carry_out, sweep, workers, lines,
         assert run.row.keep_state and run.row.epochs == one.epochs
         if one.after:
             shorter = Run(folder / names.TRIALS / f"{one.after:03}")
-            assert run.row.goes_on_from == str(shorter.path)
+            assert run.row.goes_on_from == str(shorter.path.resolve())
             # Only its own epochs count as its time.
             own = run.history["seconds"][shorter.row.epochs :].sum()
             assert one.seconds == pytest.approx(own)
@@ -264,6 +267,24 @@ def test_another_backend_or_sweep_is_refused(carry_out, sweep, workers, folder, 
     monkeypatch.delenv("KERAS_BACKEND")
     with pytest.raises(ValueError, match="begun with another recipe"):
         carry_out(sweep(trials=5), workers())
+
+
+@pytest.mark.parametrize(("factor", "same"), [(1 + 1e-9, True), (1.001, False)])
+def test_what_was_proposed_must_be_what_is_now(
+    carry_out, sweep, workers, folder, lines, factor, same
+):
+    """Rounding differs between numbers of threads; another version proposes something else."""
+    cut = workers()
+    cut.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(sweep(), cut)
+    file = folder / names.SWEEP
+    content = json.loads(file.read_text())
+    content["asked"][0][1]["values"]["optimizer.learning_rate"] *= factor
+    file.write_text(json.dumps(content))
+    outcome = carry_out(sweep(), workers())
+    assert (not outcome.failed) == same
+    assert same or "Keras Tuner answered" in outcome.failed[folder]
 
 
 def test_a_row_that_changed_since_is_refused(carry_out, sweep, workers, folder):
