@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import zoo
-from experiments import backend, datasets
+from experiments import backend, datasets, recipes
 from experiments.listener import SILENT, Listener
-from experiments.recipes import Experts, Joint, Row, Share, Stack, Train, Vote
+from experiments.recipes import Experts, Joint, Row, Share, Stack, Sweep, Train, Vote
 from experiments.runs import Run
 
 # Fields of `model` under which the catalogue's multiply-adds stay those of the network.
@@ -84,6 +84,15 @@ def of_experts(row: Experts, rows: Mapping[str, Row], size: Size) -> Work:
     """As many trainings of the clean run's network as there are experts."""
     work = Work(_images(row.share, size), row.epochs, macs(rows[row.member].model, size))
     return work._replace(epochs=work.epochs * row.experts)
+
+
+def of_sweep(row: Sweep, rows: Mapping[str, Row], size: Size) -> Work:
+    """Every trial's epochs, by the network of the row that varies, and those of training anew."""
+    whole = of_training(recipes.swept(row), rows, size)
+    epochs = sum(trials * (end - begin) for trials, begin, end in row.rounds(round(whole.epochs)))
+    if row.retrain is not None:
+        epochs += recipes.swept(row, row.retrain).epochs
+    return whole._replace(epochs=epochs)
 
 
 def known_size(row: Row, data: datasets.Dataset | None) -> Size | None:

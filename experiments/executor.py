@@ -12,7 +12,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import threading
 import time
 import traceback
 
@@ -30,6 +29,8 @@ from experiments.runs.folder import check_recipe
 # Seconds that a process is given to end by itself, and between looks at those that run.
 GRACE, LOOK = 10, 0.05
 ERROR = "error: "
+# The exit code of a process that told what the user can mend: it would come again.
+KNOWN = 2
 # Processes beside each other take of a GPU's memory what they need, not all of it at once.
 _SHARED = {
     "PYTHONUNBUFFERED": "1",
@@ -73,6 +74,8 @@ def carry_out(step: Step, place: Place, listener: Listener = SILENT) -> dict:
 class Here:
     """Runs one job after the other in this process."""
 
+    room = 1
+
     def __init__(self, listener: Listener = SILENT):
         self.listener = listener
         self.jobs: collections.deque[Job] = collections.deque()
@@ -91,7 +94,8 @@ class Here:
             log = Run(job.folder).log
             said = _kept(log, traceback.format_exc())
             known = isinstance(error, ValueError)
-            return Done(job, f"{error if known else f'{type(error).__name__}: {error}'}{said}")
+            told = str(error) if known else f"{type(error).__name__}: {error}"
+            return Done(job, told + said, died=not known)
 
     def close(self) -> None:
         """Leave what waits."""
@@ -104,6 +108,7 @@ class Spawned:
     def __init__(self, count: int, *, deadline: float | None = None, listener: Listener = SILENT):
         if count < 1:
             raise ValueError(f"--jobs {count}: give 1 or more")
+        self.room = count
         self.deadline, self.listener = deadline, listener
         self.free = [_share(number, count) for number in range(count)]
         self.jobs: collections.deque[Job] = collections.deque()
@@ -116,15 +121,21 @@ class Spawned:
 
     def wait(self) -> Done:
         """Wait for the next job that ends."""
-        while True:
-            for process in self.running:
-                if process.ended(self.deadline):
-                    process.gone()
-                    self.running.remove(process)
-                    self.free.append(process.cores)
-                    self._fill()
-                    return Done(process.job, process.error())
+        while (done := self.look()) is None:
+            self.listener.tick()
             time.sleep(LOOK)
+        return done
+
+    def look(self) -> Done | None:
+        """Return a job that has ended, if there is one now."""
+        for process in self.running:
+            if process.ended(process.job.deadline or self.deadline):
+                process.gone()
+                self.running.remove(process)
+                self.free.append(process.cores)
+                self._fill()
+                return process.done()
+        return None
 
     def close(self) -> None:
         """End all processes and leave what waits."""
@@ -161,7 +172,7 @@ class _Process:
         with log:
             self.start = log.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "experiments.executor"],
+                [sys.executable, "-m", "experiments.spawned"],
                 stdin=subprocess.PIPE,
                 bufsize=0,
                 stdout=log,
@@ -189,7 +200,12 @@ class _Process:
                 self.gone()
         return self.process.returncode is not None
 
-    def error(self) -> str:
+    def done(self) -> Done:
+        """Return how it ended."""
+        code = self.process.returncode
+        return Done(self.job, self._error(), died=self.late or code not in (0, KNOWN))
+
+    def _error(self) -> str:
         """Return why it failed, with its log; empty where it did not."""
         code, where = self.process.returncode, f" (log: {self.log})"
         if self.late:
@@ -234,43 +250,3 @@ def _kept(log: pathlib.Path, text: str) -> str:
     except ValueError:  # the folder itself cannot be written, which the error says already
         return ""
     return f" (log: {log})"
-
-
-class _Lines(Listener):
-    """Writes what is told as lines of a log."""
-
-    def heading(self, text: str) -> None:
-        """Write it."""
-        print(f"== {text}", flush=True)
-
-    def say(self, text: str) -> None:
-        """Write it."""
-        print(text, flush=True)
-
-
-def _spawned() -> None:
-    """Run the job that stands on the standard input, in the process that was spawned for it."""
-    told = json.loads(sys.stdin.readline())
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, told["cores"])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    place = {key: value and pathlib.Path(value) for key, value in told["place"].items()}
-    place["backend"] = told["place"]["backend"]
-    row = recipes.parse(recipes.read(told["row"]), told["folder"])
-    try:
-        do(Job(row, pathlib.Path(told["folder"]), Place(**place), told["step"]), _Lines())
-    except ValueError as error:
-        traceback.print_exc()
-        print(ERROR + " ".join(str(error).split()), flush=True)
-        sys.exit(2)
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that spawned it closes the pipe, which its death does too."""
-    sys.stdin.read()
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    _spawned()

@@ -16,5 +16,8 @@ class Listener:
     def progress(self, what: str, done: int, total: int) -> None:
         """Hear that `done` of `total` steps of `what` are done; the last call has both equal."""
 
+    def tick(self) -> None:
+        """Hear that time goes by while others work."""
+
 
 SILENT = Listener()

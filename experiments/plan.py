@@ -23,20 +23,29 @@ from experiments.runs.names import RECIPE
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A row and a folder, as executors are handed them; `prepare` comes before a row's parts."""
+    """A row and a folder, as executors are handed them; `prepare` comes before a row's parts.
+
+    A process of its own is ended after `deadline` seconds, where there is one.
+    """
 
     row: Row
     folder: pathlib.Path
     place: Place
     step: Literal["prepare", "run"] = "run"
+    deadline: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """A job that has ended; `error` is empty where it went well."""
+    """A job that has ended; `error` is empty where it went well.
+
+    One that `died` was ended from outside, or told no error of which it is known that it would
+    come again: it may go better the next time.
+    """
 
     job: Job
     error: str = ""
+    died: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,10 @@ Importing this package, `list_models`, `info` and `check` do not import Keras.
 """
 
 import fnmatch
+from collections.abc import Mapping
+from typing import Any
 
-from zoo import _check, _families, _files, _weights
+from zoo import _check, _families, _files, _hypermodel, _weights
 from zoo._adapt import adapt
 from zoo._families import ModelInfo, info
 from zoo._files import load
@@ -26,6 +28,7 @@ __all__ = [
     "build",
     "check",
     "freeze",
+    "hypermodel",
     "info",
     "list_models",
     "load",
@@ -125,3 +128,21 @@ def build(
     if source is not None:
         _weights.restore(model, source, plan.spec.head)
     return model
+
+
+def hypermodel(name: str, space: Mapping[str, Any], **options):
+    """Return a `keras_tuner.HyperModel` that any tuner of Keras Tuner takes.
+
+        tuner = keras_tuner.RandomSearch(
+            zoo.hypermodel("alphanet_v4", space={"dense": [256, 512]}, input_shape=(64, 64, 3)),
+            objective="val_accuracy", max_trials=20)
+        tuner.search(images, labels, validation_data=..., epochs=5)
+
+    `space` maps names to `{"min": ..., "max": ..., "sampling": "log", "step": ...}` or to lists of
+    choices, with `"when": {name: value}` where one only means something beside another. Names are
+    those that `build` takes, and `optimizer` (Keras' name of it), `learning_rate` and `batch_size`;
+    `options` are what does not vary, of the same names. Models are compiled for whole-number labels
+    and tell `accuracy`.
+    Raises ValueError for a space that does not fit, each bound of it, before anything is built.
+    """
+    return _hypermodel.make(build, name, space, options)

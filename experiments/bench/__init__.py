@@ -5,6 +5,7 @@ Each module has `run(**options) -> list[dict]`, one row per case; the first fiel
 
 # Option -> the most that it may be. More is a slip of the keyboard, and fills memory or days.
 LIMITS = {"batch": 4_096, "images": 100_000, "members": 16, "repeats": 1_000, "size": 1_024}
+LIMITS |= {"trials": 1_000, "workers": 64}
 
 
 def check(**options: int) -> None:

@@ -94,6 +94,16 @@ def experts(metrics: dict) -> Table:
     return out
 
 
+def sweep(found: dict) -> str:
+    """Line of a sweep: its best trial, what it was begun with, and what came of that in full."""
+    values = ", ".join(f"{name} {value}" for name, value in found["values"].items())
+    told = f"best of {found['trials']} trials ({found['failed']} failed): trial {found['best']}, "
+    told += f"{found['objective']} {found['score']:.4g} with {values}: {found['run']}"
+    if anew := found.get("retrained"):
+        told += f"; trained anew for {anew['epochs']} epochs: top-1 {anew['top1']:.2f} %"
+    return told
+
+
 def comparison(rows: Sequence[dict], width: int) -> Table:
     """Table of what ensembles can be, for a console of `width` characters, best values bold."""
     out = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=_caption(rows))

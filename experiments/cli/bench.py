@@ -181,6 +181,35 @@ def train(
     publish(case.each(chosen, **options, listener=Console(console)), out, case.SHOWN)
 
 
+@app.command()
+def sweep(
+    trials: Annotated[int, typer.Option(help="trials of each search")] = 50,
+    workers: Annotated[int, typer.Option(help="trials at once")] = 1,
+    out: Csv = None,
+    plot: Annotated[pathlib.Path | None, typer.Option(help="PNG file of the curves")] = None,
+    backend: Backend = None,
+) -> None:
+    """Measure the memory of a sweep over its trials, beside Keras Tuner's search in one process.
+
+    Example: python -m experiments bench sweep --workers 2 --out sweep.csv --plot sweep.png
+    """
+    bench.check(trials=trials, workers=workers)
+    for file in (out, plot):
+        if file is not None:
+            _files.check_writable(file)
+    from experiments.bench import sweep as case
+
+    rows = case.run(trials, workers, backend, Console(console))
+    console.print(rows_table(case.summary(rows)))
+    if plot is not None:
+        case.draw(rows, plot)
+        console.print(f"drawn to {plot}", markup=False, soft_wrap=True)
+    if out is not None:
+        load_backend(backend)
+        tables.write(rows, out)
+        console.print(f"written to {out}", markup=False, soft_wrap=True)
+
+
 def _check(out: pathlib.Path | None, repeats: int) -> None:
     """Raise ValueError for what cannot be written or counted, before backends are loaded."""
     bench.check(repeats=repeats)

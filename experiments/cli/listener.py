@@ -56,6 +56,13 @@ class Console(Listener):
             _standing.append(self)
         self._bar.update(self._task, description=what, completed=done, total=total, refresh=True)
 
+    def tick(self) -> None:
+        """Draw the bar again, whose clock goes on."""
+        now = time.monotonic()
+        if self._bar is not None and now >= self._next:
+            self._next = now + SECONDS
+            self._bar.refresh()
+
     def close(self) -> None:
         """Remove the bar, if there is one."""
         if self._bar is not None:

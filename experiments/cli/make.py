@@ -76,11 +76,16 @@ def _finish(steps: "list[Step]", where: "Place", listener: Console, jobs: int) -
     from experiments import executor, progress
     from experiments.cli import _runs
 
-    hands = executor.Here(listener) if jobs == 1 else executor.Spawned(jobs, listener=listener)
+    # Trials of a search are ended by deadlines, and may die: not in this process.
+    apart = jobs > 1 or any(KINDS[step.row.kind].search for step in steps)
+    hands = executor.Spawned(jobs, listener=listener) if apart else executor.Here(listener)
     outcome = progress.run(steps, hands, where, listener)
     listener.close()
     if outcome.runs:
         console.print(_runs.results([done.metrics for done in outcome.runs]))
+        for done in outcome.runs:
+            if "sweep" in done.metrics:
+                console.print(_runs.sweep(done.metrics["sweep"]), markup=False, soft_wrap=True)
         console.print(f"run folders: [bold]{escape(str(where.runs))}[/]", soft_wrap=True)
     for folder, reason in outcome.failed.items():
         console.print(f"[bold red]failed:[/] {escape(str(folder))}: ", end="", soft_wrap=True)
@@ -108,12 +113,7 @@ def _command(name: str, kind: Kind) -> Callable:
         from experiments import executor, plan
 
         where, listener = place(data_dir, cache_dir, runs, backend), Console(console)
-        row = recipes.load(recipe_name, recipes.parse_set(set_ or []))
-        if not isinstance(row, kind.schema):
-            raise ValueError(
-                f"{recipe_name} is of kind {row.kind}: python -m experiments {row.kind} "
-                f"{recipe_name}"
-            )
+        row = _row(recipe_name, set_, kind)
         if folders:
             row = with_needed(row, where.names(row, folders))
         step = plan.one(row, run_dir or where.folder(row), where)
@@ -121,15 +121,57 @@ def _command(name: str, kind: Kind) -> Callable:
         listener.close()
         _show(step, where, metrics)
 
-    one.__doc__ = f"""{kind.about}, as a row of a paper's table says; begun again, it goes on.
+    one.__doc__ = _about(name, kind)
+    return one
+
+
+def _about(name: str, kind: Kind) -> str:
+    return f"""{kind.about}, as a row of a paper's table says; begun again, it goes on.
 
     Example: python -m experiments {name} {kind.example}
     """
+
+
+def _row(recipe: str, changes: list[str] | None, kind: Kind) -> recipes.Row:
+    """Return a row of a kind; ValueError for one of another."""
+    row = recipes.load(recipe, recipes.parse_set(changes or []))
+    if not isinstance(row, kind.schema):
+        raise ValueError(
+            f"{recipe} is of kind {row.kind}: python -m experiments {row.kind} {recipe}"
+        )
+    return row
+
+
+def _search_command(name: str, kind: Kind) -> Callable:
+    """Return the command that runs a single row of a kind that searches."""
+
+    def one(
+        recipe_name: Recipe,
+        set_: Set = None,
+        workers: Annotated[
+            int, typer.Option(help="trials at once, each in a process with its share of the cores")
+        ] = 1,
+        data_dir: DataDir = None,
+        cache_dir: CacheDir = None,
+        runs: Runs = RUNS,
+        run_dir: RunDir = None,
+        backend: Backend = None,
+    ) -> None:
+        from experiments import plan
+
+        if workers < 1:
+            raise ValueError(f"--workers {workers}: give 1 or more")
+        where, listener = place(data_dir, cache_dir, runs, backend), Console(console)
+        row = _row(recipe_name, set_, kind)
+        step = plan.one(row, run_dir or where.folder(row), where)
+        _finish([step], where, listener, workers)
+
+    one.__doc__ = _about(name, kind)
     return one
 
 
 for _name, _kind in KINDS.items():
-    app.command(_name)(_command(_name, _kind))
+    app.command(_name)((_search_command if _kind.search else _command)(_name, _kind))
 
 
 def _show(step: "Step", where: "Place", metrics: dict) -> None:

@@ -23,6 +23,7 @@ from experiments.recipes.ensembles import Experts, Joint, Stack, Vote
 from experiments.recipes.images import Images, Share
 from experiments.recipes.kinds import KINDS, needed
 from experiments.recipes.schemas import Learned, Row, Train
+from experiments.recipes.sweep import Sweep
 
 __all__ = [
     "KINDS",
@@ -34,6 +35,7 @@ __all__ = [
     "Row",
     "Share",
     "Stack",
+    "Sweep",
     "Train",
     "Vote",
     "attack",
@@ -48,6 +50,7 @@ __all__ = [
     "read",
     "read_mapping",
     "rows",
+    "swept",
     "write",
 ]
 
@@ -93,6 +96,18 @@ def parse(content: Mapping, place: str, overrides: Mapping[str, Any] | None = No
     """Return the row that a mapping says, also one that an earlier version wrote."""
     has_share = "share" in _schema(content, place).model_fields
     return _validate(_merge.put(_merge.renewed(content, has_share), overrides or {}), place)
+
+
+def swept(row: Sweep, values: Mapping[str, Any] | None = None) -> Row:
+    """Return the row that a sweep is of, with `values` of its fields, as its trials are.
+
+    Raises `ValueError` for values that the row's schema refuses.
+    """
+    name = row.of
+    if "/" not in name and not name.endswith((".yaml", ".yml")):
+        name = f"{row.paper}/{name}"
+    given = {} if row.epochs is None else {"epochs": row.epochs}
+    return load(name, given | dict(values or {}))
 
 
 def attack(options: Mapping[str, Any]) -> Attack:

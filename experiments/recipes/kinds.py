@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.recipes.ensembles import Experts, Joint, Stack, Vote
 from experiments.recipes.schemas import Row, Train
+from experiments.recipes.sweep import Sweep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,9 @@ class Kind:
     """(row, folder, place, listener): what must be made before its parts can be told."""
     parts: str | None = None
     """(row, folder, place) -> [(row, folder)]: rows to run first, in folders of the run's own."""
+    search: str | None = None
+    """(step, place, room, listener) -> `experiments.progress.Course`: jobs of which each follows
+    from how those before it ended; they run in processes of their own, `room` at once."""
     has_model: bool = True
     has_history: bool = True
     network: bool = False
@@ -91,6 +95,17 @@ KINDS = {
         run="experiments.ensembles.joint:run",
         check="experiments.ensembles.members:check_alone",
         work="experiments.cost:of_joint",
+    ),
+    "sweep": Kind(
+        schema=Sweep,
+        about="Search for the best values of a row's fields, a process for each trial",
+        example="sweeps/quick --workers 2",
+        run="experiments.sweeps.trial:run",
+        check="experiments.sweeps.check:check",
+        work="experiments.cost:of_sweep",
+        search="experiments.sweeps.search:Search",
+        has_model=False,
+        has_history=False,
     ),
 }
 

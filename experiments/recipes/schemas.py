@@ -23,6 +23,7 @@ from experiments.recipes.fitting import (
     Stop,
 )
 from experiments.recipes.images import Images, Share
+from experiments.recipes.lengthened import Lengthened
 from experiments.recipes.pca import Pca
 from experiments.recipes.sizes import Resized
 
@@ -122,7 +123,7 @@ class Learned(Fitted):
     With `progress_every`, progress.csv has a line every so many batches, with their accuracy in
     training; with `validate_every`, the validation images are predicted every so many batches
     within the epochs as well, a multiple of the other where both are given. Nothing else changes
-    by them.
+    by them, nor by `keep_state`: the state after the last epoch then stays, for a longer run.
     """
 
     share: Share = Share()
@@ -138,6 +139,7 @@ class Learned(Fitted):
     dropout: Dropout | None = None
     precision: Literal["auto", "float32", "bfloat16", "mixed_bfloat16"] = "auto"
     jit: bool | Literal["auto"] = "auto"
+    keep_state: bool = False
 
     @pydantic.model_validator(mode="after")
     def _a_warm_up_that_ends(self) -> Self:
@@ -177,7 +179,7 @@ class Learned(Fitted):
         return self
 
 
-class Train(Resized, Learned):
+class Train(Lengthened, Resized, Learned):
     """One network trained on one data set. `model` is a name of the zoo and its overrides.
 
     `freeze: body` trains the classifier alone, on the features of pretrained weights. With `pca`

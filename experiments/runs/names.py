@@ -14,6 +14,10 @@
     state/            for resuming; gone after success
     log.txt           what a run that was one of several told, or why it failed
     plots/*.png       figures of the report, where asked for
+    sweep.json        of a sweep: what was proposed and how it ended, in order, which resumes it
+    trials.csv        of a sweep: `experiments.runs.trials`, a line for each
+    trials/001, ...   of a sweep: the runs of its trials, and oracle.log
+    retrained/        of a sweep: the best values trained once more, a run
 
 No other file of the project spells these names. Every file is written whole or not at all.
 """
@@ -22,4 +26,6 @@ RECIPE, ENVIRONMENT, DATASET = "recipe.yaml", "environment.json", "dataset.json"
 HISTORY, METRICS, MODEL = "history.csv", "metrics.json", "model.keras"
 PREDICTIONS, SAMPLES = "predictions.npz", "samples.npz"
 PROGRESS = "progress.csv"
+SWEEP, TRIALS_TABLE = "sweep.json", "trials.csv"
+TRIALS, RETRAINED = "trials", "retrained"
 STATE, LOG, PLOTS = "state", "log.txt", "plots"

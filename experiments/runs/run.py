@@ -154,8 +154,8 @@ class Run:
         if not file.is_file() and self.begun and not self.kind.has_model:
             raise ValueError(
                 f"{self.path} is a run of kind {self.row.kind}, which has no model of its own: "
-                f"name one of its members ({names.METRICS} lists them), or make one model of them: "
-                "python -m experiments stack"
+                f"name one of the runs that it is made of ({names.METRICS} has them), or make one "
+                "model of them: python -m experiments stack"
             )
         if not file.is_file():
             raise ValueError(
@@ -265,6 +265,12 @@ class Run:
         outputs.write(self.path / names.SAMPLES, **samples, **(views or {}))
         return found
 
+    def copy_outputs(self, other: Run) -> None:
+        """Keep what another run predicted of the same images as this one's."""
+        for name in (names.PREDICTIONS, names.SAMPLES):
+            with atomic(self.path / name) as part:
+                shutil.copyfile(other.path / name, part)
+
     def note(self, **facts: Any) -> None:
         """Add to what the run says of where it ran."""
         self.environment = self.environment | facts
@@ -275,10 +281,11 @@ class Run:
         with atomic(self.path / names.MODEL) as part:
             model.save(part)
 
-    def finish(self, found: dict) -> dict:
+    def finish(self, found: dict, keep_state: bool = False) -> dict:
         """Write the metrics, which makes the run a finished one; return them."""
         write_json(self.path / names.METRICS, found)
-        shutil.rmtree(self.state, ignore_errors=True)
+        if not keep_state:
+            shutil.rmtree(self.state, ignore_errors=True)
         return found
 
 

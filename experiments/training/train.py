@@ -15,7 +15,15 @@ from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Learned, Train
 from experiments.runs import Run, history, making, metrics
-from experiments.training import adversarial, callbacks, optimizers, pca, phases, precision
+from experiments.training import (
+    adversarial,
+    callbacks,
+    lengthen,
+    optimizers,
+    pca,
+    phases,
+    precision,
+)
 from experiments.training.fit import Fitted, fit
 from experiments.training.predict import augmented_views, predict_probs
 from experiments.training.targets import Labels, Teacher
@@ -80,6 +88,7 @@ def train(
     with making(folder, row, part) as made:
         if made.finished:
             return made.metrics
+        lengthen.take_over(row, made)
         for phase in parts:
             make = functools.partial(build, row, phase.data, listener=listener)
             model = precision.built(row, made, make, cache_dir=cache_dir, listener=listener)
@@ -123,7 +132,7 @@ def finish(
         **history.reached_in_training(fitted.progress),
         **more,
     )
-    return made.finish(told)
+    return made.finish(told, keep_state=row.keep_state)
 
 
 def build(

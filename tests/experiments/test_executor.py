@@ -1,5 +1,8 @@
 """Jobs in this process and in spawned ones: results, failures, deadlines and ends."""
 
+import dataclasses
+import io
+import json
 import os
 import pathlib
 import signal
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 from experiments import executor, plan, recipes
+from experiments import spawned as spawned_process
 from experiments.executor import Here, Spawned
 from experiments.plan import Job, Step
 from experiments.runs import Run, names
@@ -119,7 +123,9 @@ def test_a_process_that_is_killed_is_told_by_its_signal(job, spawned):
     there = spawned(1)
     there.submit(job(**LONG))
     os.kill(there.running[0].process.pid, signal.SIGKILL)
-    error = there.wait().error
+    done = there.wait()
+    error = done.error
+    assert done.died
     assert error == f"its process ended by signal SIGKILL (log: {Run(job().folder).log})"
 
 
@@ -130,6 +136,40 @@ def test_a_deadline_ends_a_process(job, spawned):
     error = there.wait().error
     assert error.startswith("ended at its deadline, ") and "(log: " in error
     assert not _lives(process.pid)
+
+
+def test_a_job_may_have_a_deadline_of_its_own(job, spawned):
+    there = spawned(1, deadline=1000.0)
+    there.submit(dataclasses.replace(job(**LONG), deadline=0.2))
+    done = there.wait()
+    assert done.died and done.error.startswith("ended at its deadline, ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (RuntimeError("it broke\nloudly"), 1, "error: RuntimeError: it broke loudly"),
+        (MemoryError("no room"), 1, "error: MemoryError: no room"),
+        (ValueError("a slip"), 2, "error: a slip"),
+    ],
+)
+def test_a_spawned_process_tells_every_error(job, monkeypatch, capsys, error, code, told):
+    def fail(*_):
+        raise error
+
+    one = job()
+    row, place = recipes.dump(one.row), {"data_dir": None, "cache_dir": None, "backend": None}
+    line = {"row": row, "folder": str(one.folder), "place": place, "step": "run", "cores": [0]}
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(line | {"place": place}) + "\n"))
+    # This process keeps its cores, its parent and its place where memory runs out.
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
+    for name in ("_end_with_parent", "_offered_first"):
+        monkeypatch.setattr(spawned_process, name, lambda: None)
+    monkeypatch.setattr(spawned_process, "do", fail)
+    with pytest.raises(SystemExit) as ended:
+        spawned_process.main()
+    out, err = capsys.readouterr()
+    assert ended.value.code == code and out.strip() == told and "Traceback" in err
 
 
 def test_what_has_ended_by_itself_is_not_late(job, spawned, monkeypatch):

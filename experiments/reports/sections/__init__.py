@@ -14,6 +14,7 @@ from experiments.reports.sections import (
     results,
     robustness,
     runs,
+    sweeps,
 )
 
-SECTIONS = (papers, results, across, phone, ensembles, robustness, runs)
+SECTIONS = (papers, results, sweeps, across, phone, ensembles, robustness, runs)

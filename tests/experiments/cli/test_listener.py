@@ -52,6 +52,20 @@ def test_a_terminal_shows_one_bar_that_is_removed_in_the_end(clock):
     assert text.endswith("\x1b[2K")
 
 
+def test_a_bar_goes_on_while_others_work(clock):
+    """What it is about is told when it changes; the time that it shows is drawn meanwhile."""
+    console = _console(terminal=True)
+    console.tick()  # no bar, nothing to draw
+    console.progress("trials: 2 running, best 31.2, 14 min left", 3, 24)
+    before = len(_text(console))
+    console.tick()
+    assert len(_text(console)) == before  # not more often than it is drawn otherwise
+    clock[0] += 1
+    console.tick()
+    assert len(_text(console)) > before
+    console.close()
+
+
 def test_another_work_takes_the_bar_over(clock):
     console = _console(terminal=True)
     console.progress("rows", 1, 5)

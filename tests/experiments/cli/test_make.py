@@ -108,6 +108,38 @@ def test_papers_rows_and_changes_are_planned_together(run, monkeypatch, place):
     assert [step.row.epochs for step in seen] == [3] * 5
 
 
+@pytest.mark.parametrize("command", ["sweep", "run"])
+def test_a_sweep_has_processes_even_one_at_a_time(command, run, monkeypatch, place, finish):
+    seen = []
+    found = {"best": 2, "score": 91.25, "objective": "val_top1", "values": {"batch_size": 32}}
+    found |= {"trials": 6, "failed": 1, "run": "somewhere/002"}
+    found |= {"retrained": {"epochs": 30, "top1": 95.5}}
+    folder = finish("sweeps/quick", sweep=found)
+
+    def carry_out(steps, hands, *_):
+        seen.extend([*steps, hands])
+        return progress.Outcome([Run(folder)], {})
+
+    monkeypatch.setattr(progress, "run", carry_out)
+    many = ["--workers", 3] if command == "sweep" else []
+    code, out, _ = run(command, "sweeps/quick", "--runs", place.runs, *many)
+    assert code == 0 and [step.row.name for step in seen[:-1]] == ["quick"]
+    assert isinstance(seen[-1], executor.Spawned) and seen[-1].room == (3 if many else 1)
+    told = "best of 6 trials (1 failed): trial 2, val_top1 91.25 with batch_size 32: somewhere/002"
+    assert told in out and "trained anew for 30 epochs: top-1 95.50 %" in out
+
+
+def test_mistakes_of_sweeps_are_told(run, place):
+    for options, told in (
+        (["sweeps/quick", "--workers", 0], "--workers 0: give 1 or more"),
+        (["sweeps/quick", "--set", "space.x=[1, 2]"], "space.x: 1 is refused"),
+        (["quickstart/stack"], "quickstart/stack is of kind stack: python -m experiments stack"),
+    ):
+        code, _, error = run("sweep", *options, "--runs", place.runs)
+        assert code == 2 and told in error, error
+    assert not place.runs.exists()
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_failures_are_told_at_the_end_with_exit_code_1(jobs, run, monkeypatch, place, finish):
     folder = finish("quickstart/member_a")
