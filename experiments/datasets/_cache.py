@@ -37,8 +37,9 @@ except ImportError:  # Windows: folders of killed processes stay
 
 Progress = Callable[[str, int, int], None]
 
-# Raise it when decoding or the order of images changes: old arrays are then made again.
-_VERSION = 2
+# Raise it when decoding, the order of images or what is kept of them changes: old arrays are then
+# made again.
+_VERSION = 3
 _SPLITS = ("train", "validation")
 # Held by whoever fills a folder; the folder of a killed process is found by its free lock.
 _LOCK = "lock"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments import datasets
-from experiments.datasets import _cache, _dataset, _decode
+from experiments.datasets import _dataset, _decode
 from experiments.datasets._dataset import Rows
 
 FILTERS = ["lanczos", "bicubic", "bilinear", "box", "nearest"]
@@ -203,13 +203,6 @@ def test_broken_images_are_named_as_ever(tiny, load, cache):
     with pytest.raises(ValueError, match="1 of 6 images cannot be used:\n.*val_3.JPEG: the file"):
         load("tiny_imagenet", tiny, size=12)
     assert not list(cache.iterdir())
-
-
-def test_a_cache_of_that_size_that_is_there_serves_on(tiny, load, decoded_at_once, monkeypatch):
-    before = decoded_at_once(load, "tiny_imagenet", tiny, size=12)
-    monkeypatch.setattr(_cache, "_build", lambda *_: pytest.fail("decoded again"))
-    after = load("tiny_imagenet", tiny, size=12)
-    assert after.origin.cache == before.origin.cache and after.digest == before.digest
 
 
 def test_what_is_made_anew_each_time_is_enlarged_too(load, decoded_at_once):
