@@ -83,13 +83,21 @@ class Search:
         return row_of(self.row, self.folder, trial)
 
     def _start(self, trial: Trial) -> list[Job]:
-        """Return the job of a trial; none where it has ended already."""
+        """Return the job of a trial; none where it has ended already, or needs no training."""
         folder = folder_of(self.folder, trial.number)
         if Run(folder).finished:  # it ended while nobody looked
             self._end(trial)
             return []
+        if same := self._same(trial):
+            self._end_as(trial, same)
+            return []
+        try:
+            row = self._row(trial)
+        except ValueError as error:  # each value fits the row, all together do not
+            self._end(trial, " ".join(str(error).split()))
+            return []
         self.running[folder] = trial
-        return [Job(self._row(trial), folder, self.place, deadline=self.row.deadline)]
+        return [Job(row, folder, self.place, deadline=self.row.deadline)]
 
     def _fill(self) -> list[Job]:
         """Begin as many trials as there is room for, and the last jobs where none is left."""
@@ -98,14 +106,6 @@ class Search:
             trial = self._propose()
             if trial is None:
                 break
-            if same := self._same(trial):
-                self._end_as(trial, same)
-                continue
-            try:
-                self._row(trial)
-            except ValueError as error:  # each value fits the row, all together do not
-                self._end(trial, " ".join(str(error).split()))
-                continue
             jobs += self._start(trial)
         self._tell()
         if not jobs and not self.running and not self.failed:
@@ -151,13 +151,14 @@ class Search:
                 trial.score = score(self.row, run)
                 trial.status = "finished"
                 before = self.journal.trials[trial.after].epochs if trial.after else 0
-                trial.seconds = seconds(run, before)
+                trial.seconds = round(seconds(run, before), 3)
             except ValueError as problem:
                 error = str(problem)
         if error:
             trial.status, trial.reason, trial.log = "failed", error, _last_lines(run)
-        else:
-            self._check_images(run)
+        elif differ := self._other_images(run):  # scores are not of the same thing any more
+            self.failed = differ
+            return
         self._note(trial)
         ended = [one for one in self.journal.trials.values() if one.status != "running"]
         reasons = {one.reason.partition(" (log: ")[0] for one in ended}
@@ -167,11 +168,15 @@ class Search:
                 f"that and begin again, or remove {self.folder} to try these anew too"
             )
 
-    def _check_images(self, run: Run) -> None:
-        """Fail the sweep where a trial saw other images than the first one: scores differ then."""
+    def _other_images(self, run: Run) -> str:
+        """Say in what a trial's images are not those of the first one; empty where they are."""
         known = [one for one in self.journal.trials.values() if one.status == "finished"]
         first = Run(folder_of(self.folder, known[0].number))
-        run.check_same(first.dataset, str(first))
+        try:
+            run.check_same(first.dataset, str(first))
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def _note(self, trial: Trial) -> None:
         self.journal.ended(trial)

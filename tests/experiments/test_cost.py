@@ -55,6 +55,25 @@ def test_a_stack_s_members_run_forward_or_are_trained_again():
     assert folds == (900, 3 * 7, 2 * MACS)
 
 
+@pytest.mark.parametrize(
+    ("fields", "epochs"),
+    [
+        ({"trials": 8}, 8 * 24),
+        ({"trials": 8, "epochs": 3}, 24),
+        ({"search": "grid", "epochs": 2}, 3 * 2),
+        ({"search": "grid", "trials": 2, "epochs": 2}, 2 * 2),
+        # Brackets of 9, 3, 1 trials for 1, 2 and 6 more epochs; 5 for 3 and 2 for 6 more; 3 for 9.
+        ({"search": "hyperband", "epochs": 9}, 9 + 3 * 2 + 6 + 5 * 3 + 2 * 6 + 3 * 9),
+        ({"trials": 8, "epochs": 3, "retrain": {"epochs": 30}}, 24 + 30),
+    ],
+)
+def test_a_sweep_is_all_its_trials(fields, epochs):
+    """24 epochs are those of the row that varies."""
+    content = {"kind": "sweep", "of": "quickstart/member_a", "space": {"batch_size": [1, 2, 3]}}
+    work = cost.of_sweep(_row(**content | fields), {}, SIZE)
+    assert work.images == 800 and work.epochs == epochs
+
+
 def test_experts_are_as_many_trainings_and_a_vote_is_nothing():
     experts = _row(kind="experts", member="a", experts=4, epochs=2, share={"holdout": 0.5})
     assert cost.of_experts(experts, {"a": _row()}, SIZE) == Work(500, 8, MACS)

@@ -248,10 +248,10 @@ def test_trials_of_other_images_end_the_sweep(carry_out, sweep, workers, folder,
         images = 90 if folder.name == "002" else options.pop("images")
         make_run(folder, row, **(options | {"images": images}))
 
-    executor = workers()
+    executor = workers(room=2)
     executor.make_run = other
     outcome = carry_out(sweep(), executor)
-    assert executor.done == ["001", "002"]
+    assert executor.done == ["001", "002", "003"]  # what runs beside it ends, nothing more begins
     assert "have other images or classes" in outcome.failed[folder]
 
 
