@@ -390,6 +390,7 @@ LIGHT = {
     "place": "import experiments.place",
     "reports": "import experiments.reports",
     "plan": "import experiments.plan",
+    "sweeps": "import experiments.sweeps, experiments.sweeps.search",
     "help": APP.format(["--help"]),
     "list": APP.format(["list"]),
     "list --recipes": APP.format(["list", "--recipes"]),

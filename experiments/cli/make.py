@@ -77,7 +77,7 @@ def _finish(steps: "list[Step]", where: "Place", listener: Console, jobs: int) -
     from experiments.cli import _runs
 
     # Trials of a search are ended by deadlines, and may die: not in this process.
-    apart = jobs > 1 or any(KINDS[step.row.kind].search for step in steps)
+    apart = jobs != 1 or any(KINDS[step.row.kind].search for step in steps)
     hands = executor.Spawned(jobs, listener=listener) if apart else executor.Here(listener)
     outcome = progress.run(steps, hands, where, listener)
     listener.close()

@@ -68,7 +68,8 @@ def run(row: Sweep, folder: pathlib.Path, place: Place, listener: Listener = SIL
     told = trials.read(folder / names.TRIALS_TABLE)
     best = trials.best(told, row.falls)
     if best is None:
-        raise ValueError(f"{folder}: no trial has ended well: python -m experiments sweep {row.of}")
+        sweep = f"python -m experiments sweep {row.recipe}"
+        raise ValueError(f"{folder}: no trial has ended well; begin again: {sweep}")
     found = Run(folder_of(folder, best.trial))
     anew = Run(folder / names.RETRAINED)
     data = place.dataset(row.data, listener)

@@ -8,9 +8,9 @@ import pytest
 
 from experiments import progress
 from experiments.listener import Listener
-from experiments.runs import Run, names
+from experiments.runs import Run, names, trials
 from experiments.sweeps.journal import Trial
-from experiments.sweeps.trial import row_of
+from experiments.sweeps.trial import row_of, run
 
 DIED = f"its process ended by signal {signal.SIGKILL.name} (log: somewhere)"
 DIVERGED = "the loss is nan in step 3: training has diverged"
@@ -163,6 +163,13 @@ def test_a_sweep_without_a_score_fails_with_the_last_reason(carry_out, sweep, wo
     outcome = carry_out(sweep(), executor)
     assert "none of 4 trials ended well; the last one: reason 4" in outcome.failed[folder]
     assert executor.done == ["001", "002", "003", "004"]
+
+
+def test_a_sweep_s_own_run_needs_a_score(sweep, place, folder):
+    table = folder / names.TRIALS_TABLE
+    trials.write(table, [trials.Line(1, "failed", None, None, None, 1, None, DIED, {})], [])
+    with pytest.raises(ValueError, match="begin again: python -m experiments sweep test/sweep"):
+        run(sweep(), folder, place)
 
 
 def test_a_score_that_is_no_number_fails_the_trial(carry_out, sweep, workers, lines, make_run):
