@@ -48,7 +48,7 @@ def _lives(pid: int) -> bool:
 
 @pytest.mark.backend
 def test_a_killed_trial_and_a_killed_sweep_go_on(sweep, tmp_path):
-    row = sweep(base={"epochs": 12}, epochs=None, trials=2, retries=1)
+    row = sweep(base={"epochs": 6}, epochs=None, trials=2, retries=1)
     file = tmp_path / "sweep.yaml"
     file.write_text(recipes.dump(row))
     folder = tmp_path / "runs" / "test" / "sweep"
@@ -91,7 +91,7 @@ def test_a_killed_trial_and_a_killed_sweep_go_on(sweep, tmp_path):
         (1, "finished", 2),
         (2, "finished", 1),
     ]
-    assert all(len(run.history["epoch"]) == 12 for run in (first, Run(second.path)))
+    assert all(len(run.history["epoch"]) == 6 for run in (first, Run(second.path)))
     found = Run(folder).check().metrics
     assert found["top1"] == max(Run(one.path).metrics["top1"] for one in (first, second))
     assert found["sweep"]["failed"] == 0 and found["sweep"]["trials"] == 2
