@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from experiments import executor
+from experiments import spawned
 from experiments.cli.listener import Console
 from experiments.listener import SILENT, Listener
 
@@ -21,7 +21,7 @@ def test_silence_hears_everything_and_says_nothing(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("listener", [Console, executor._Lines])
+@pytest.mark.parametrize("listener", [Console, spawned._Lines])
 def test_listeners_take_the_same_calls(listener):
     public = {name for name, _ in inspect.getmembers(Listener, inspect.isfunction)}
     assert public - {"__init__"} == set(CALLS)
@@ -32,5 +32,5 @@ def test_listeners_take_the_same_calls(listener):
 
 def test_a_spawned_process_writes_lines_of_a_log(capsys):
     for call, arguments in CALLS.items():
-        getattr(executor._Lines(), call)(*arguments)
+        getattr(spawned._Lines(), call)(*arguments)
     assert capsys.readouterr().out == "== a part\na fact\n"
