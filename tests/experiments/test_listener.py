@@ -12,6 +12,7 @@ CALLS = {
     "heading": ("a part",),
     "say": ("a fact",),
     "progress": ("epoch 1 of 2", 3, 4),
+    "tick": (),
 }
 
 
