@@ -195,7 +195,7 @@ def _facts(runs: Sequence[Run]) -> dict[str, str]:
         "training images": lambda run: (
             f"{run.dataset['train']:,}" if run.dataset.get("train") else None
         ),
-        "validation images": lambda run: f"{len(run.labels):,}",
+        "validation images": lambda run: f"{run.metrics['n']:,}",
         "pixels": lambda run: "×".join(map(str, run.dataset.get("image_shape") or ())) or None,
     }
     told = {unit: unique(map(value, runs)) for unit, value in facts.items()}

@@ -143,6 +143,11 @@ class Run:
         return _reading.read(self.path / names.SAMPLES, outputs.read, outputs.SAMPLES)
 
     @property
+    def has_outputs(self) -> bool:
+        """Whether the run kept more than its result: published copies leave both files out."""
+        return any((self.path / name).is_file() for name in (names.PREDICTIONS, names.SAMPLES))
+
+    @property
     def has_samples(self) -> bool:
         """Whether images were kept: copies of runs may leave them out."""
         return (self.path / names.SAMPLES).is_file()
@@ -200,9 +205,12 @@ class Run:
             raise ValueError(f"{self.path} is not a folder: give the folder of a finished run")
         if not self.finished:
             _reading.existing(self.path / names.METRICS)
+        _ = self.row, self.environment, self.dataset, self.metrics, self.history, self.progress
+        return self._check_outputs() if self.has_outputs else self
+
+    def _check_outputs(self) -> Run:
         damaged = functools.partial(_reading.damaged, self.path / names.PREDICTIONS)
-        _ = self.row, self.environment, self.dataset, self.metrics, self.history, self.samples
-        _ = self.progress
+        _ = self.samples
         if self.probs.ndim != 2 or len(self.probs) != len(self.labels) or not len(self.labels):
             shapes = f"probs {self.probs.shape}, labels {self.labels.shape}"
             raise damaged(f"{shapes}: (n, classes) and (n,) are expected")
