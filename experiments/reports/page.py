@@ -122,7 +122,8 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
         undefined=jinja2.StrictUndefined,
     )
     filters = {
-        name: getattr(words, name) for name in ("number", "duration", "signed", "with_views")
+        name: getattr(words, name)
+        for name in ("number", "duration", "signed", "with_views", "between")
     }
     environment.filters.update(filters)
     return environment.get_template("base.html").render(

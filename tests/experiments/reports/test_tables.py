@@ -21,7 +21,7 @@ def write(path, rows):
 def choice(name, kind, top1, rule="", **with_views):
     """Return a line of a comparison."""
     told = {"ensemble": name, "kind": kind, "rule": rule, "weights": "", "n": 500, "fitted_on": 0}
-    columns = [one for one in ensembles.COLUMNS if one not in ensembles.WITH_VIEWS]
+    columns = [one for one in ensembles.COLUMNS if one not in ensembles.OPTIONAL]
     numbers = dict.fromkeys((column.key for column in columns), 1.0)
     timed = {"latency_ms": "", "images_per_second": ""}
     return told | numbers | {"top1": top1, "macs": 1e6} | with_views | timed | PLACE
