@@ -91,6 +91,11 @@ def check_shape(run: Run, images: np.ndarray, data: Dataset) -> None:
         )
 
 
+def make(run: Run, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Return images (n, h, w, c) uint8 of a finished generator, of labels (n,)."""
+    return function(run.kind.images)(run, labels, seed=seed)
+
+
 def kept(
     run: Run,
     labels: np.ndarray,
@@ -111,7 +116,7 @@ def kept(
     path = _files.cache_folder(cache_dir) / "generated" / name
     if not path.exists():
         listener.say(f"{run} makes {len(labels):,} images, kept in {path}")
-        images = function(run.kind.images)(run, labels, seed=seed)
+        images = make(run, labels, seed)
         with _files.atomic(path) as part:
             np.save(part, images)
     try:
