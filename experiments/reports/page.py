@@ -51,6 +51,7 @@ def report(
         comparisons=_below(folders, tables.COMPARISON),
         cards=_below(folders, tables.ROBUSTNESS),
         phones=_below(folders, tables.PHONE),
+        generated=_below(folders, tables.GENERATED),
         plots=out.parent / "plots" if plots else None,
     )
     shown = {section: found for section in sections.SECTIONS if (found := section.show(context))}

@@ -13,6 +13,9 @@ from experiments.runs.environment import environment
 COMPARISON = "compare.csv"
 ROBUSTNESS = "robustness.csv"
 PHONE = "phone.csv"
+GENERATED = "generated.csv"
+# What lies beside a table: a sheet of images.
+NEAREST = "nearest.png"
 
 
 def write(rows: list[dict], path: pathlib.Path) -> None:

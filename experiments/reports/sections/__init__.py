@@ -9,6 +9,7 @@ their columns from these modules.
 from experiments.reports.sections import (
     across,
     ensembles,
+    generated,
     papers,
     phone,
     results,
@@ -17,4 +18,4 @@ from experiments.reports.sections import (
     sweeps,
 )
 
-SECTIONS = (papers, results, sweeps, across, phone, ensembles, robustness, runs)
+SECTIONS = (papers, results, sweeps, across, phone, ensembles, robustness, generated, runs)
