@@ -13,6 +13,7 @@ from experiments.studies.evaluate import Evaluation
 from experiments.studies.export import TOLERANCE, Exported
 from experiments.studies.predict import Prediction
 from experiments.studies.robust import Robustness
+from experiments.studies.saliency import METHODS, Saliency
 from experiments.training import adversarial
 from experiments.training.views import told
 
@@ -97,6 +98,38 @@ def robustness(console: Console, found: Robustness) -> None:
         table.add_row(measure, *(f"{mean:.1f}" for mean in means))
     console.print(table)
     console.print(f"written to [bold]{escape(str(found.path))}[/]", soft_wrap=True)
+
+
+def explained(console: Console, found: Saliency) -> None:
+    """Print models and methods by what their maps are worth, and where the sheets are."""
+    if found.rows:
+        title = f"maps of {found.rows[0]['n']:,} images, %; {found.rows[0]['class']} class"
+        caption = (
+            "in the box: share of the map, and of images whose highest pixel lies there; deletion "
+            "(low) and insertion (high): area under the class's probability; random weights: rank "
+            "correlation with the map before (low), of the whole network"
+        )
+        table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
+        for column in ("model", "method"):
+            table.add_column(column, no_wrap=True)
+        for column in ("in the box", "pointing", "box", "deletion", "insertion", "random weights"):
+            table.add_column(column, justify="right")
+        for model, rows in itertools.groupby(found.rows, key=lambda row: row["model"]):
+            table.add_section()
+            for row in rows:
+                keys = ("mass", "pointing", "box_area", "deletion", "insertion")
+                cells = [_number(row[key], 1) for key in keys] + [_number(row["sanity_all"], 2)]
+                known = METHODS.get(row["method"])
+                table.add_row(escape(model), known.title if known else row["method"], *cells)
+        console.print(table)
+    for sheet in found.sheets:
+        console.print(f"sheet: [bold]{escape(str(sheet))}[/]", soft_wrap=True)
+    told = "numbers and sheets" if found.rows else "sheets"
+    console.print(f"{told} in [bold]{escape(str(found.folder))}[/]", soft_wrap=True)
+
+
+def _number(value: float | str, digits: int) -> str:
+    return "" if value == "" else f"{value:.{digits}f}"
 
 
 def exported(console: Console, found: Exported) -> None:

@@ -38,14 +38,14 @@ class Options:
     `layer`: whose maps Grad-CAM takes (none: the last ones, `augment.maps_of`). `samples`, `noise`:
     of SmoothGrad, whose noise has this share of the image's range as its deviation. `steps`,
     `rule`, `baseline`: of integrated gradients. `patch`, `stride`: pixels that occlusion covers and
-    goes on by (none: a fifth of the shorter side, and half a patch); `fill`: with what. Raises
+    goes on by (none: a quarter of the shorter side, and half a patch); `fill`: with what. Raises
     ValueError for what is no number or rule of these.
     """
 
     layer: str | None = None
-    samples: int = 16
+    samples: int = 10
     noise: float = 0.15
-    steps: int = 32
+    steps: int = 16
     rule: str = "midpoint"
     baseline: str = "black"
     patch: int | None = None
@@ -65,7 +65,7 @@ class Options:
 
     def patches(self, height: int, width: int) -> tuple[int, list[tuple[int, int]]]:
         """Return the side of occlusion's patch and its upper left corners, which cover all."""
-        patch = self.patch or max(1, min(height, width) // 5)
+        patch = self.patch or max(1, min(height, width) // 4)
         if patch > min(height, width):
             raise ValueError(f"patch={patch}: images are {width}x{height}, give less")
         stride = self.stride or max(1, patch // 2)
@@ -157,6 +157,8 @@ class Method(NamedTuple):
     reduce: Callable[[np.ndarray], np.ndarray]
     passes: Callable[[Options, tuple[int, int]], int]
     """(options, (height, width)) -> passes forward of one image."""
+    complete: bool = False
+    """Whether attributions sum to the difference of the logits of image and baseline."""
 
 
 METHODS = {
@@ -183,6 +185,7 @@ METHODS = {
         _integrated,
         support,
         lambda options, sides: GRADIENT * len(RULES[options.rule](options.steps)[0]),
+        complete=True,
     ),
     "gradcam": Method(
         "Grad-CAM",
@@ -234,6 +237,17 @@ def maps(
     """Return where the network looks: (n, h, w) float32 of 0 or more; see `attributions`."""
     found = attributions(network, images, classes, method, options)
     return METHODS[method].reduce(found).astype(np.float32)
+
+
+def incompleteness(
+    network: Network, images: np.ndarray, classes: np.ndarray, found: np.ndarray, options: Options
+) -> np.ndarray:
+    """Return by which share (n,) of the difference of logits the sums of attributions are off."""
+    images, rows = np.asarray(images, np.float32), np.arange(len(images))
+    begin = np.broadcast_to(FILLS[options.baseline](images), images.shape)
+    difference = (network.logits(images) - network.logits(begin))[rows, classes]
+    sums = found.sum(axis=(1, 2, 3), dtype=np.float64)
+    return np.abs(sums - difference) / np.maximum(np.abs(difference), 1e-9)
 
 
 def check(*methods: str) -> None:
