@@ -103,24 +103,25 @@ def robustness(console: Console, found: Robustness) -> None:
 def explained(console: Console, found: Saliency) -> None:
     """Print models and methods by what their maps are worth, and where the sheets are."""
     if found.rows:
-        title = f"maps of {found.rows[0]['n']:,} images, %; {found.rows[0]['class']} class"
+        first = found.rows[0]
+        title = f"maps of {first['n']:,} images, %; {first['class']} class, seed {first['seed']}"
         caption = (
-            "in the box: share of the map, and of images whose highest pixel lies there; deletion "
-            "(low) and insertion (high): area under the class's probability; random weights: rank "
-            "correlation with the map before (low), of the whole network"
+            "in box: share of the map; points: images whose highest pixel lies in the box; chance: "
+            "the boxes' area; deletion (low is good) and insertion (high): mean probability; "
+            "random: rank correlation with maps by random weights (low)"
         )
         table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
-        for column in ("model", "method"):
-            table.add_column(column, no_wrap=True)
-        for column in ("in the box", "pointing", "box", "deletion", "insertion", "random weights"):
-            table.add_column(column, justify="right")
+        table.add_column("map", no_wrap=True)
+        for column in ("in box", "points", "chance", "deletion", "insertion", "random"):
+            table.add_column(column, justify="right", no_wrap=True)
         for model, rows in itertools.groupby(found.rows, key=lambda row: row["model"]):
             table.add_section()
+            table.add_row(f"[bold]{escape(model)}[/]")
             for row in rows:
                 keys = ("mass", "pointing", "box_area", "deletion", "insertion")
                 cells = [_number(row[key], 1) for key in keys] + [_number(row["sanity_all"], 2)]
                 known = METHODS.get(row["method"])
-                table.add_row(escape(model), known.title if known else row["method"], *cells)
+                table.add_row(f"  {known.title if known else row['method']}", *cells)
         console.print(table)
     for sheet in found.sheets:
         console.print(f"sheet: [bold]{escape(str(sheet))}[/]", soft_wrap=True)

@@ -15,54 +15,67 @@ app = typer.Typer()
 OUT, OUT_FILES = "explain", "explain_files"
 
 
+Paths = Annotated[
+    list[pathlib.Path],
+    typer.Argument(
+        metavar="RUN... [IMAGE...]",
+        help="finished runs' folders; image files (default: validation images)",
+    ),
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="gradient, smoothgrad, integrated, gradcam or occlusion, repeatable (default: all)"
+    ),
+]
+Of = Annotated[
+    str,
+    typer.Option("--class", help="whose logit is explained: predicted, true, or a class by name"),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="a run or a member of a stack by name, repeatable (default: all)"),
+]
+Layer = Annotated[
+    str | None, typer.Option(help="whose maps Grad-CAM takes (default: the last ones)")
+]
+Limit = Annotated[int, typer.Option(help="validation images that are measured")]
+Shown = Annotated[int, typer.Option(help="images on a sheet, half of them failures")]
+Sanity = Annotated[int, typer.Option(help="images explained again with random weights; 0: none")]
+Steps = Annotated[int, typer.Option(help="steps of deletion and insertion")]
+Fill = Annotated[
+    str, typer.Option(help="what covers pixels that are taken away: mean, black or white")
+]
+Baseline = Annotated[
+    str, typer.Option(help="where integrated gradients begin: black, mean or white")
+]
+Patch = Annotated[
+    int | None, typer.Option(help="pixels that occlusion covers (default: a quarter of a side)")
+]
+Boxes = Annotated[bool, typer.Option("--boxes", help="refuse data without boxes")]
+Seed = Annotated[int, typer.Option(help="of images, noise and random weights")]
+Out = Annotated[
+    pathlib.Path | None, typer.Option(help="folder (default: explain, in the only run's)")
+]
+
+
 @app.command()
 def explain(
-    paths: Annotated[
-        list[pathlib.Path],
-        typer.Argument(
-            metavar="RUN... [IMAGE...]",
-            help="finished runs' folders; image files (default: validation images)",
-        ),
-    ],
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="gradient, smoothgrad, integrated, gradcam or occlusion, repeatable (default: all)"
-        ),
-    ] = None,
-    of: Annotated[
-        str,
-        typer.Option(
-            "--class", help="whose logit is explained: predicted, true, or a class by name"
-        ),
-    ] = "predicted",
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="a run or a member of a stack by name, repeatable (default: all)"),
-    ] = None,
-    layer: Annotated[
-        str | None, typer.Option(help="whose maps Grad-CAM takes (default: the last ones)")
-    ] = None,
-    limit: Annotated[int, typer.Option(help="validation images that are measured")] = 32,
-    shown: Annotated[int, typer.Option(help="images on a sheet, half of them failures")] = 6,
-    sanity: Annotated[
-        int, typer.Option(help="images explained again with random weights; 0: none")
-    ] = 8,
-    steps: Annotated[int, typer.Option(help="steps of deletion and insertion")] = 10,
-    fill: Annotated[
-        str, typer.Option(help="what covers pixels that are taken away: mean, black or white")
-    ] = "mean",
-    baseline: Annotated[
-        str, typer.Option(help="where integrated gradients begin: black, mean or white")
-    ] = "black",
-    patch: Annotated[
-        int | None, typer.Option(help="pixels that occlusion covers (default: a quarter of a side)")
-    ] = None,
-    boxes: Annotated[bool, typer.Option("--boxes", help="refuse data without boxes")] = False,
-    seed: Annotated[int, typer.Option(help="of images, noise and random weights")] = 0,
-    out: Annotated[
-        pathlib.Path | None, typer.Option(help="folder (default: explain, in the only run's)")
-    ] = None,
+    paths: Paths,
+    method: Methods = None,
+    of: Of = "predicted",
+    only: Only = None,
+    layer: Layer = None,
+    limit: Limit = 32,
+    shown: Shown = 6,
+    sanity: Sanity = 8,
+    steps: Steps = 10,
+    fill: Fill = "mean",
+    baseline: Baseline = "black",
+    patch: Patch = None,
+    boxes: Boxes = False,
+    seed: Seed = 0,
+    out: Out = None,
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
     backend: Backend = None,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import keras
 
 PREDICTED, TRUE = "predicted", "true"
+# Layers that a member of a stack ends in, but for `pooled`, which has no classes.
+CLASSES_COME_FROM = ("logits", "probs")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ def networks(
         check_finite(model, str(run))
         found[name] = model
         for member in _members(model):
-            if member.output_shape == (None, run.classes):
+            if _last(member) in CLASSES_COME_FROM:
                 found[f"{name}/{member.name}"] = member
             else:
                 listener.say(
@@ -97,6 +99,14 @@ def _members(model: keras.Model) -> Iterator[keras.Model]:
         if any(tensor is image for node in layer._inbound_nodes for tensor in node.input_tensors)
     ]
     yield from asked if len(asked) > 1 else ()
+
+
+def _last(model: keras.Model) -> str:
+    """Return the name of the layer that gives a model's output, of a stack that of its head's."""
+    import keras
+
+    layer = model.outputs[0]._keras_history.operation
+    return _last(layer) if isinstance(layer, keras.Model) else layer.name
 
 
 def _chosen(names: Sequence[str], only: Sequence[str]) -> list[str]:
