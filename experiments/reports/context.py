@@ -44,6 +44,8 @@ class Context:
     """Robustness cards."""
     phones: Sequence[pathlib.Path] = ()
     """Tables of models timed as a phone runs them."""
+    explained: Sequence[pathlib.Path] = ()
+    """Folders of explained images, by the file that says what there is."""
     plots: pathlib.Path | None = None
     """Folder for figures of several runs; None: no figure is kept as a file."""
 

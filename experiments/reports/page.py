@@ -34,10 +34,10 @@ def report(
 ) -> Report:
     """Write the page on the runs in `folders` to the file `out`, or to report.html in that folder.
 
-    A folder is a finished run, or holds some; comparisons of ensembles and robustness cards in it
-    are shown too. Beside the runs stand all published rows of their papers. `plots` also saves
-    every figure as PNG under `<run>/plots/`, and those of several runs under `plots/` beside the
-    page.
+    A folder is a finished run, or holds some; comparisons of ensembles, robustness cards and
+    explained images in it are shown too. Beside the runs stand all published rows of their papers.
+    `plots` also saves every figure as PNG under `<run>/plots/`, and those of several runs under
+    `plots/` beside the page.
     Raises ValueError that names the file of an incomplete or damaged run folder, and for an `out`
     that is none of a report: no other file is written over.
     """
@@ -51,6 +51,7 @@ def report(
         comparisons=_below(folders, tables.COMPARISON),
         cards=_below(folders, tables.ROBUSTNESS),
         phones=_below(folders, tables.PHONE),
+        explained=_below(folders, tables.EXPLAINED),
         plots=out.parent / "plots" if plots else None,
     )
     shown = {section: found for section in sections.SECTIONS if (found := section.show(context))}

@@ -13,6 +13,13 @@ from experiments.runs.environment import environment
 COMPARISON = "compare.csv"
 ROBUSTNESS = "robustness.csv"
 PHONE = "phone.csv"
+# Of explained images: what there is, numbers, and a sheet for each method.
+EXPLAINED, SALIENCY = "saliency.json", "saliency.csv"
+
+
+def sheet(method: str) -> str:
+    """Return the name of a method's sheet of explained images."""
+    return f"saliency_{method}.png"
 
 
 def write(rows: list[dict], path: pathlib.Path) -> None:

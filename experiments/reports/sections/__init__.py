@@ -14,7 +14,8 @@ from experiments.reports.sections import (
     results,
     robustness,
     runs,
+    saliency,
     sweeps,
 )
 
-SECTIONS = (papers, results, sweeps, across, phone, ensembles, robustness, runs)
+SECTIONS = (papers, results, sweeps, across, phone, ensembles, robustness, saliency, runs)
