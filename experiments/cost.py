@@ -47,9 +47,13 @@ class Work(NamedTuple):
 def of_training(row: Train, rows: Mapping[str, Row], size: Size) -> Work:
     """Every image of its share, every epoch or `max_steps`; a teacher's passes are left out.
 
-    Where sizes change, multiply-adds are the mean over epochs.
+    Where sizes change, multiply-adds are the mean over epochs. Making generated images, which is
+    done once, is left out.
     """
     images, epochs = _images(row.share, size), row.epochs
+    if row.generated:
+        images *= not row.generated.only
+        images += row.generated.per_class * size.classes
     if row.max_steps:
         fresh = row.batch_size - (row.adversarial.per_batch if row.adversarial else 0)
         epochs = min(epochs, row.max_steps * fresh / images)

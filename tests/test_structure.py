@@ -88,6 +88,8 @@ RUN_FILES = (
     "phone.csv",
     "saliency.csv",
     "saliency.json",
+    "generated.csv",
+    "nearest.png",
 )
 # (file, name) -> why it says a name of a run's file.
 SPELLS = {("experiments/datasets/_cache.py", "dataset.json"): "the cache has one of its own"}

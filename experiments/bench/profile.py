@@ -46,7 +46,7 @@ def run(
     `ms` are of one step, `percent` of the whole step, `gflop_s` of convolutions and dense layers
     (6 per multiply-add, 4 where no gradient goes further), `of_peak` in percent of a matrix
     product's in the same precision. On the row's own images, or on noise of their size, where
-    `noise` says so or there are none. A teacher and adversarial images are left out.
+    `noise` says so or there are none. A teacher, adversarial and generated images are left out.
     Raises ValueError for a row that trains no network.
     """
     check(repeats=repeats)

@@ -37,7 +37,7 @@ from experiments.datasets._pixels import (
     read_pixels,
 )
 from experiments.datasets._policy_sheet import draw_policy_sheet, policy_sheet_path
-from experiments.datasets._sheet import draw_sheet, sheet_path
+from experiments.datasets._sheet import GAP, draw_sheet, grid, open_page, sheet_path
 from experiments.datasets._source import Facts, Source
 from experiments.datasets._summary import Summary, summary
 
@@ -45,6 +45,7 @@ __all__ = [
     "Dataset",
     "Enlarged",
     "Facts",
+    "GAP",
     "Origin",
     "Pixels",
     "RESAMPLE",
@@ -55,8 +56,10 @@ __all__ = [
     "draw_sheet",
     "facts",
     "fit_picture",
+    "grid",
     "load",
     "names",
+    "open_page",
     "open_picture",
     "open_pictures",
     "policy_sheet_path",

@@ -96,7 +96,7 @@ def _rows(images: "Images", rows: np.ndarray) -> "Rows | Enlarged":
 
 
 class Joined:
-    """Images of two arrays behind each other, read by an array of indices; nothing is copied."""
+    """Images of two arrays behind each other; nothing is copied before it is asked for."""
 
     def __init__(self, first: "Images", second: "Images"):
         self.first, self.second = first, second
@@ -106,12 +106,17 @@ class Joined:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+    def __getitem__(self, key) -> np.ndarray:
+        rows = key if isinstance(key, np.ndarray) else np.arange(len(self))[key]
+        indices = np.atleast_1d(rows)
         found = np.empty((len(indices), *self.shape[1:]), self.dtype)
         later = indices >= len(self.first)
         found[~later] = self.first[indices[~later]]
         found[later] = self.second[indices[later] - len(self.first)]
-        return found
+        return found if np.ndim(rows) else found[0]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
 
 
 Images = np.ndarray | Rows | Enlarged | Joined
@@ -178,6 +183,7 @@ class Dataset:
     `digest` is that of the images and labels of `train` and of `validation` as they were loaded
     (of enlarged images: as they are stored, and how they are enlarged):
     what is made of a data set by `holdout` and `without` keeps the digest of the whole.
+    `generated` are no part of it and are to be learned all the same, `with_generated`.
     """
 
     name: str
@@ -187,6 +193,7 @@ class Dataset:
     class_ids: tuple[str, ...]
     origin: Origin | None = None
     digest: dict[str, str] | None = None
+    generated: Split | None = None
 
     def __post_init__(self):
         if self.digest is None:
@@ -234,6 +241,12 @@ class Dataset:
                 )
             place[members] = (np.arange(len(members)) + label) % count
         return [np.flatnonzero(place == part) for part in range(count)]
+
+    def with_generated(self, images: Split) -> "Dataset":
+        """Return this data set with images of a generator beside it, which its digest names."""
+        return dataclasses.replace(
+            self, generated=images, digest=self.digest | {"generated": digest(images)}
+        )
 
     def without(self, indices: np.ndarray) -> "Dataset":
         """Return this data set without some of its training images."""

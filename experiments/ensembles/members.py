@@ -143,7 +143,8 @@ def _one_share(rows: Mapping[str, Row]) -> Share:
 
 
 def _learns_from_labels_alone(row: Row) -> bool:
-    return isinstance(row, Train) and not row.distill and not row.adversarial
+    more = isinstance(row, Train) and (row.distill or row.adversarial or row.generated)
+    return isinstance(row, Train) and not more
 
 
 def changed(run: Run) -> list[str]:

@@ -41,6 +41,8 @@ class Kind:
     has_history: bool = True
     network: bool = False
     """Whether it is one network, which can be attacked, and be fitted weights to."""
+    images: str | None = None
+    """(run, labels, seed=) -> uint8 images (n, h, w, c): what its runs make, if they make any."""
 
 
 KINDS = {
@@ -51,7 +53,7 @@ KINDS = {
         run="experiments.training.train:run",
         check="experiments.training.check:check",
         work="experiments.cost:of_training",
-        needs=("distill.teacher",),
+        needs=("distill.teacher", "generated.run"),
         network=True,
     ),
     "stack": Kind(
@@ -120,22 +122,28 @@ def needed(row: Row) -> list[str]:
     """Return the names of rows or folders that a row needs, in order."""
     found = []
     for field in KINDS[row.kind].needs:
-        value: Any = row
-        for part in field.split("."):
-            value = getattr(value, part) if value is not None else None
+        value = _value(row, field)
         found += [value] if isinstance(value, str) else list(value or ())
     return found
 
 
 def with_needed(row: Row, names: list[str]) -> Row:
     """Return the row with other runs in the place of those that it needs, in their order."""
-    fields = KINDS[row.kind].needs
-    lists = [field for field in fields if isinstance(getattr(row, field, None), list)]
+    fields = [field for field in KINDS[row.kind].needs if _value(row, field) is not None]
+    lists = [field for field in fields if isinstance(_value(row, field), list)]
     if not lists and len(names) != len(needed(row)):
         raise ValueError(f"{row.recipe} needs {len(needed(row))} finished runs, not {len(names)}")
     changes: dict[str, Any] = {}
-    for field in fields:
+    for place, field in enumerate(fields):
         top, _, inner = field.partition(".")
-        value = names if field in lists else names[0]
+        value = names if field in lists else names[place]
         changes[top] = getattr(row, top).model_copy(update={inner: value}) if inner else value
     return row.model_copy(update=changes)
+
+
+def _value(row: Row, field: str) -> Any:
+    """Return the value of a field with dots; None where a part on the way is not given."""
+    value: Any = row
+    for part in field.split("."):
+        value = getattr(value, part) if value is not None else None
+    return value

@@ -22,6 +22,7 @@ from experiments.recipes.fitting import (
     Schedule,
     Stop,
 )
+from experiments.recipes.generated import Generated
 from experiments.recipes.images import Images, Share
 from experiments.recipes.lengthened import Lengthened
 from experiments.recipes.pca import Pca
@@ -192,6 +193,7 @@ class Train(Lengthened, Resized, Learned):
     freeze: Literal["body", "none"] = "none"
     distill: Distill | None = None
     adversarial: Adversarial | None = None
+    generated: Generated | None = None
     pca: Pca | None = None
 
     @property

@@ -10,7 +10,7 @@ from experiments.recipes.images import Images, Resample
 Phase = Annotated[list[Positive], pydantic.Field(min_length=2, max_length=2)]
 """Epochs, and the side of the images in pixels."""
 # What knows the images at one size only.
-_NOT_WITH = ("distill", "adversarial", "pca")
+_NOT_WITH = ("distill", "adversarial", "generated", "pca")
 
 
 class Resized(Part):
@@ -67,7 +67,7 @@ class Resized(Part):
         if given := [field for field in _NOT_WITH if getattr(self, field) is not None]:
             raise ValueError(
                 f"{', '.join(given)} and sizes do not go together: a teacher, adversarial "
-                "images and components have one size"
+                "and generated images and components have one size"
             )
         return self
 

@@ -46,6 +46,8 @@ class Context:
     """Tables of models timed as a phone runs them."""
     explained: Sequence[pathlib.Path] = ()
     """Folders of explained images, by the file that says what there is."""
+    generated: Sequence[pathlib.Path] = ()
+    """Tables of what was measured of generators."""
     plots: pathlib.Path | None = None
     """Folder for figures of several runs; None: no figure is kept as a file."""
 

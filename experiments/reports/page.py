@@ -52,6 +52,7 @@ def report(
         cards=_below(folders, tables.ROBUSTNESS),
         phones=_below(folders, tables.PHONE),
         explained=_below(folders, tables.EXPLAINED),
+        generated=_below(folders, tables.GENERATED),
         plots=out.parent / "plots" if plots else None,
     )
     shown = {section: found for section in sections.SECTIONS if (found := section.show(context))}

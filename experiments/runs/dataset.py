@@ -11,6 +11,7 @@ _STORED = "stored images"
 
 def describe(data: Any) -> dict:
     """Return what is to be known of a data set without its images: what dataset.json says."""
+    generated = getattr(data, "generated", None)
     return {
         "name": data.name,
         "class_names": list(data.class_names),
@@ -20,6 +21,8 @@ def describe(data: Any) -> dict:
         "image_shape": list(data.image_shape),
         "digest": dict(data.digest),
         "digest_of": _STORED,
+        # How many of those in `train` a generator has made.
+        **({} if generated is None else {"generated": len(generated.labels)}),
     }
 
 
@@ -27,7 +30,7 @@ def other_data(known: Mapping[str, Any], given: Mapping[str, Any], part: bool = 
     """Say in what two descriptions of data differ, empty where they are the same.
 
     What one of them does not have, such as an old one's digest, is not compared; with `part`, nor
-    is how many of the training images were seen.
+    are how many of the training images were seen, and which generated ones beside them.
     """
     if len(known["class_names"]) != len(given["class_names"]):
         return f"{len(known['class_names'])} classes and {len(given['class_names'])}"
@@ -40,7 +43,7 @@ def other_data(known: Mapping[str, Any], given: Mapping[str, Any], part: bool = 
         if key in known and key in given and known[key] != given[key]:
             what = {"train": "training images", "validation": "validation images"}.get(key, key)
             return f"{what}: {known[key]} and {given[key]}"
-    for split in ("train", "validation"):
+    for split in ("train", "validation", *(() if part else ("generated",))):
         if same_pixels(known, given, split) is False:
             return f"the {split} images or labels are others, by their digest"
     return ""

@@ -4,7 +4,8 @@
     environment.json  backend, versions, device, cores, commit, command, date; of training
                       precision: asked, chosen, and the reason and rates of a self-test
     dataset.json      name, class_names, class_ids, train and validation (counts), image_shape,
-                      digest (of the images and labels of each split of the whole data set)
+                      digest (of the images and labels of each split of the whole data set, and
+                      of generated ones), generated (how many of train are, if any)
     history.csv       `experiments.runs.history`; not of a vote
     progress.csv      `experiments.runs.history`: within the epochs, where the row asks for it
     metrics.json      `experiments.runs.metrics`: the run is finished when it is there

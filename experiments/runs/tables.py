@@ -13,9 +13,12 @@ from experiments.runs.environment import environment
 COMPARISON = "compare.csv"
 ROBUSTNESS = "robustness.csv"
 PHONE = "phone.csv"
+GENERATED = "generated.csv"
+# What lies beside a table: a sheet of images.
+NEAREST = "nearest.png"
 # Of explained images: what there is, numbers, and a sheet for each method.
 EXPLAINED, SALIENCY = "saliency.json", "saliency.csv"
-STUDIES = (COMPARISON, ROBUSTNESS, PHONE, EXPLAINED)
+STUDIES = (COMPARISON, ROBUSTNESS, PHONE, EXPLAINED, GENERATED)
 
 
 def sheet(method: str) -> str:

@@ -7,11 +7,11 @@ from experiments import datasets
 from experiments.place import Place
 from experiments.recipes import Row, Train
 from experiments.recipes.sizes import ends_elsewhere
-from experiments.training import adversarial
+from experiments.training import adversarial, generated
 
 
 def check(row: Train, rows: Mapping[str, Row], place: Place) -> None:
-    """Raise `ValueError` for a network, a teacher or adversarial images that do not fit the row.
+    """Raise `ValueError` for a network, a teacher, a generator or images that do not fit the row.
 
     Also for a network that takes one size alone, and sizes that end at none of the data's, where
     that is known by now.
@@ -34,3 +34,5 @@ def check(row: Train, rows: Mapping[str, Row], place: Place) -> None:
             )
     if row.adversarial:
         adversarial.check_trainable(row.adversarial.folder, row.data, row.share)
+    if row.generated:
+        generated.check(row, rows[row.generated.run])

@@ -16,7 +16,7 @@ from experiments.listener import Listener
 from experiments.place import Place
 from experiments.recipes import Train
 from experiments.recipes.sizes import ends_elsewhere
-from experiments.training.part import seen
+from experiments.training.part import learned, seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def of(row: Train, data: Dataset, copies: Mapping[int, Dataset]) -> list[Phase]:
     Raises `ValueError` for copies that are missing or are none of the data set.
     """
     if not row.sizes:
-        return [Phase(seen(data, row.share), row.epochs)]
+        return [Phase(learned(data, row), row.epochs)]
     _check_last(row, data)
     found = {**copies, row.last_size: data}
     for size in {size for _, size in row.sizes}:

@@ -18,6 +18,7 @@ from experiments.runs import Run, history, making, metrics
 from experiments.training import (
     adversarial,
     callbacks,
+    generated,
     lengthen,
     optimizers,
     pca,
@@ -34,7 +35,7 @@ def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SIL
     """Train a row where its data, its teacher and its adversarial images lie; return its metrics.
 
     Raises `ValueError` for an optimizer that cannot be made and a precision that there is not,
-    before data is read, and for a teacher, adversarial images or sizes of other data.
+    before data is read, and for a teacher, a generator, adversarial images or sizes of other data.
     """
     wall = callbacks.Stopwatch()
     optimizers.make(row.optimizer)
@@ -48,6 +49,8 @@ def run(row: Train, folder: pathlib.Path, place: Place, listener: Listener = SIL
     if row.adversarial:
         classes = row.adversarial.classes
         given["extra"] = adversarial.read(row.adversarial.folder, data, classes)
+    if row.generated:
+        data = generated.added(row, data, place, listener)
     return train(row, folder, data, copies=copies, **given, listener=listener, wall=wall)
 
 
@@ -68,20 +71,21 @@ def train(
     When the folder holds an unfinished run of the same row, training goes on from its last whole
     epoch and ends with the weights and the history that an unbroken run would have had. A finished
     run is not repeated. `copies` are the same images at the sizes of `row.sizes`, `teacher` is the
-    model of `row.distill`, `extra` the images of `row.adversarial`; `cache_dir` keeps the
-    self-tests of `precision: auto`. `wall` has run since the work on the row began (default: since
-    now): its last reading is `wall_seconds`, which is everything from the first image read to the
-    final evaluation, all parts of a run that was cut off added up; a cut part loses at most what
-    came after its last saved epoch.
+    model of `row.distill`, `extra` the images of `row.adversarial`; those of `row.generated` come
+    with the data set; `cache_dir` keeps the self-tests of `precision: auto`. `wall` has run since
+    the work on the row began (default: since now): its last reading is `wall_seconds`, which is
+    everything from the first image read to the final evaluation, all parts of a run that was cut
+    off added up; a cut part loses at most what came after its last saved epoch.
     Raises `ValueError` for a folder in use or begun with another recipe, before any work, and for
     a loss that is no number any more.
     """
     for field, given, name in (
-        (row.distill, teacher, "teacher"),
-        (row.adversarial, extra, "extra"),
+        (row.distill, teacher, "teacher="),
+        (row.adversarial, extra, "extra="),
+        (row.generated, data.generated, "data.generated"),
     ):
         if (field is None) != (given is None):
-            raise ValueError(f"{row.recipe} and {name}= do not go together: give both or neither")
+            raise ValueError(f"{row.recipe} and {name} do not go together: give both or neither")
     wall = wall or callbacks.Stopwatch()
     parts = phases.of(row, data, copies or {})
     part = parts[-1].data

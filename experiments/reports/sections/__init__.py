@@ -9,6 +9,7 @@ their columns from these modules.
 from experiments.reports.sections import (
     across,
     ensembles,
+    generated,
     papers,
     phone,
     results,
@@ -18,4 +19,15 @@ from experiments.reports.sections import (
     sweeps,
 )
 
-SECTIONS = (papers, results, sweeps, across, phone, ensembles, robustness, saliency, runs)
+SECTIONS = (
+    papers,
+    results,
+    sweeps,
+    across,
+    phone,
+    ensembles,
+    robustness,
+    saliency,
+    generated,
+    runs,
+)

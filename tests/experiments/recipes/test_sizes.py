@@ -38,6 +38,7 @@ def test_copies_are_made_like_the_data_unless_the_row_says_otherwise():
         ({"data": {"name": "x", "size": 48}}, "sizes end at 64 pixels, but data.size is 48"),
         ({"distill": {"teacher": "a"}}, "distill and sizes do not go together"),
         ({"adversarial": {"folder": "a"}}, "adversarial and sizes do not go together"),
+        ({"generated": {"run": "a", "per_class": 1}}, "generated and sizes do not go together"),
         ({"sizes": [[6, 32, 1]]}, r"sizes\.0: .*at most 2 items"),
         ({"sizes": [[0, 32]]}, r"sizes\.0\.0: .*greater than or equal to 1"),
         ({"sizes": []}, "sizes: .*at least 1 item"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import recipes
-from experiments.datasets import Dataset, Split
+from experiments.datasets import Dataset
 from experiments.listener import Listener
 from experiments.runs import Run
 
@@ -48,20 +48,6 @@ class Listening(Listener):
     def progress(self, what: str, done: int, total: int) -> None:
         if self.cut is not None and what.startswith(f"epoch {self.cut} of"):
             raise Cut
-
-
-@pytest.fixture(scope="session")
-def stripes() -> Dataset:
-    """64 and 24 images of noise, 28x28 and gray, with a bright line where their class says."""
-    rng = np.random.default_rng(0)
-
-    def split(n: int) -> Split:
-        labels = np.arange(n) % 4
-        images = rng.integers(0, 150, (n, 28, 28, 1), np.uint8)
-        images[np.arange(n), 7 * labels] = 255
-        return Split(images, labels)
-
-    return Dataset("stripes", split(64), split(24), tuple("abcd"), tuple("abcd"))
 
 
 @pytest.fixture(scope="session")
