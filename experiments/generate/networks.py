@@ -46,7 +46,7 @@ def generator(
         x = _normed(x, f"grow{number}_norm")
     x = conv(shape[-1], kernel_size=3, activation="tanh", name="image")(x)
     x = layers.Rescaling(127.5, offset=127.5, name="pixels")(x)
-    return keras.Model(inputs, x, name=name)
+    return keras.Model(inputs if classes is not None else numbers, x, name=name)
 
 
 def discriminator(
@@ -81,7 +81,7 @@ def discriminator(
     if classes is not None and spec.condition == "projection":
         known = layers.Embedding(classes, widths[-1], name="class_direction")(inputs[1])
         real = real + layers.Dot(axes=1, name="of_class")([x, known])
-    return keras.Model(inputs, real, name="discriminator")
+    return keras.Model(inputs if classes is not None else images, real, name="discriminator")
 
 
 class SpectralNorm(keras.constraints.Constraint):

@@ -20,8 +20,8 @@ from experiments.recipes._merge import parse_set
 from experiments.recipes._part import Part, close_to
 from experiments.recipes.attack import Attack
 from experiments.recipes.ensembles import Experts, Joint, Stack, Vote
-from experiments.recipes.images import Images, Share
 from experiments.recipes.gan import Gan
+from experiments.recipes.images import Images, Share
 from experiments.recipes.kinds import KINDS, needed
 from experiments.recipes.schemas import Learned, Row, Train
 from experiments.recipes.sweep import Sweep

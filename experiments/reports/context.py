@@ -33,7 +33,9 @@ class Context:
     """What a report is about: all that its sections may ask for."""
 
     runs: Sequence[Run]
-    """Read whole and found in order."""
+    """All that classify, read whole and found in order."""
+    generators: Sequence[Run] = ()
+    """Those that make images."""
     labels: Sequence[str]
     """What the page calls each run."""
     rows: Mapping[str, Row]

@@ -43,9 +43,11 @@ def report(
     """
     out = _target(pathlib.Path(out))
     folders = [pathlib.Path(folder) for folder in folders]
-    runs = _runs(folders)
+    found = _runs(folders)
+    runs = [run for run in found if not run.kind.images]
     context = Context(
         runs=runs,
+        generators=[run for run in found if run.kind.images],
         labels=_labels(runs),
         rows=_published(runs),
         comparisons=_below(folders, tables.COMPARISON),
@@ -136,9 +138,9 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
     }
     environment.filters.update(filters)
     return environment.get_template("base.html").render(
-        title=title or _title(context.runs),
+        title=title or _title([*context.runs, *context.generators]),
         facts=_headline(context),
-        commands=unique(run.metrics.get("command") for run in context.runs),
+        commands=unique(run.metrics.get("command") for run in [*context.runs, *context.generators]),
         links=[link for found in shown.values() for link in found.links],
         sections=[
             {"template": files[section].name, **found.values} for section, found in shown.items()
@@ -148,7 +150,7 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
 
 def _headline(context: Context) -> list[tuple[str, str, list[str]]]:
     """Tell what, on what, where and when: (title, value, lines of detail)."""
-    runs, groups = context.runs, context.groups
+    runs, groups = [*context.runs, *context.generators], context.groups
     metrics = [run.metrics for run in runs]
     dates = sorted(str(m["date"])[:10] for m in metrics if m.get("date"))
     seconds = sum(m.get("seconds") or 0 for m in metrics)
@@ -159,12 +161,11 @@ def _headline(context: Context) -> list[tuple[str, str, list[str]]]:
         if name in ("keras", run.metrics.get("backend"))
     )
     when = " to ".join(unique([*dates[:1], *dates[-1:]])) or "unknown"
+    made = [f"{run.row.recipe}, {run.metrics['model']}" for run in context.generators]
+    best = " / ".join(f"{_best(group):.1f}" for group in groups) + " %"
     return [
-        (
-            "Best top-1",
-            " / ".join(f"{_best(group):.1f}" for group in groups) + " %",
-            _which(groups),
-        ),
+        *([("Best top-1", best, _which(groups))] if groups else []),
+        *([("Generators", str(len(made)), made)] if made else []),
         ("Data", ", ".join(unique(run.dataset["name"] for run in runs)), _data(groups)),
         ("Device", ", ".join(unique(m.get("device") for m in metrics)) or "unknown", versions),
         ("When", when, [f"{words.spoken(seconds)} of training in all"]),
@@ -188,8 +189,8 @@ def _which(groups: Sequence[Group]) -> list[str]:
 def _data(groups: Sequence[Group]) -> list[str]:
     """Tell how many images and classes there are, of several data sets in a line each."""
     told = [_facts(group.runs) for group in groups]
-    if len(groups) == 1:
-        return [f"{count} {unit}" for unit, count in told[0].items()]
+    if len(groups) < 2:
+        return [f"{count} {unit}" for facts in told for unit, count in facts.items()]
     train, validation = "training images", "validation images"
     return [
         f"{group.title}: {facts.pop('classes')} classes, {facts.pop(train, '?')} and "

@@ -10,6 +10,7 @@ from experiments.reports.sections import (
     across,
     ensembles,
     generated,
+    generator,
     papers,
     phone,
     results,
@@ -28,6 +29,7 @@ SECTIONS = (
     ensembles,
     robustness,
     saliency,
+    generator,
     generated,
     runs,
 )
