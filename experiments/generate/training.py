@@ -81,7 +81,7 @@ class Pair:
         model.set_weights(self.generator.get_weights())
         means = self._of_generator._model_variables_moving_average
         for variable, mean in zip(model.trainable_variables, means, strict=True):
-            variable.assign(mean.value)
+            variable.assign(ops.copy(mean.value))  # JAX donates the buffers of what predicts
         return model
 
     def step(self, number: int, real: np.ndarray, labels: np.ndarray) -> tuple:
