@@ -7,7 +7,7 @@ the same for any batch size, order, worker, restart and backend. `draw_mix` and 
 such images in pairs; for a program of the caller's own, what is drawn may be packed (`pack`,
 `apply_packed`, `pack_mix`, `mix_packed`). `enlarge` makes of small images what Pillow would. To
 measure a trained model's robustness there are attacks (`fgsm`, `pgd`) and common corruptions
-(`corrupt`).
+(`corrupt`); to see what it looks at, gradients by pixels and by maps (`Gradient`, `MapGradient`).
 """
 
 from augment._draw import draw
@@ -29,7 +29,10 @@ _LAZY = {
     "FILTERS": "_enlarge",
     "ImageDataGenerator": "generator",
     "Gradient": "_gradient",
+    "MapGradient": "_gradient",
     "input_gradient": "_gradient",
+    "logits_model": "_gradient",
+    "maps_of": "_maps",
     "fgsm": "adversarial",
     "pgd": "adversarial",
     "CORRUPTIONS": "corruptions",

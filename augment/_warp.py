@@ -175,9 +175,10 @@ def run(images, packed, layout: Layout, how: Sampling):
         return _programs(kind, layout, how)(images, packed)
     import torch
 
-    with torch.no_grad():
-        drawn = unpack(ops.convert_to_tensor(packed), layout)
-        return transform(ops.convert_to_tensor(images), drawn, how)
+    images = ops.convert_to_tensor(images)
+    # Followed where a gradient by the pixels is asked for, as by a network that makes them.
+    with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
+        return transform(images, unpack(ops.convert_to_tensor(packed), layout), how)
 
 
 def unpack(packed, layout: Layout) -> dict:

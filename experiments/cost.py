@@ -14,13 +14,15 @@ from typing import NamedTuple
 import zoo
 from experiments import backend, datasets, recipes
 from experiments.listener import SILENT, Listener
-from experiments.recipes import Experts, Joint, Row, Share, Stack, Sweep, Train, Vote
+from experiments.recipes import Experts, Gan, Joint, Row, Share, Stack, Sweep, Train, Vote
 from experiments.runs import Run
 
 # Fields of `model` under which the catalogue's multiply-adds stay those of the network.
 _SAME_COST = {"name", "weights", "dropout", "stem", "mean", "std"}
 # An image that only passes forward costs a third of one that is trained on.
 _FORWARD = 1 / 3
+# Fields of a generator's row that its networks follow from.
+_OF_GAN = ("generator", "discriminator", "conditional")
 
 
 class Size(NamedTuple):
@@ -99,6 +101,16 @@ def of_sweep(row: Sweep, rows: Mapping[str, Row], size: Size) -> Work:
     return whole._replace(epochs=epochs)
 
 
+def of_gan(row: Gan, rows: Mapping[str, Row], size: Size) -> Work:
+    """Each step trains the discriminator on two batches, and the generator through it.
+
+    That is a pass of the generator without its gradient, one with it, and three of the other.
+    """
+    made, judged = _built_pair(row.model_dump_json(include=set(_OF_GAN)), size.shape, size.classes)
+    images = _images(row.share, size) // row.batch_size * row.batch_size
+    return Work(images, row.epochs, (1 + _FORWARD) * made + 3 * judged)
+
+
 def known_size(row: Row, data: datasets.Dataset | None) -> Size | None:
     """Return the size of a row's data: of what was loaded, else of the public data set."""
     if data is not None:
@@ -129,6 +141,20 @@ def _built(model: str, shape: tuple[int, int, int], classes: int) -> int:
     """Return multiply-adds of a network that is built to count them, once a process."""
     backend.load(None)
     return zoo.profile(zoo.build(**json.loads(model), input_shape=shape, classes=classes))[1]
+
+
+@functools.cache
+def _built_pair(row: str, shape: tuple[int, int, int], classes: int) -> tuple[int, int]:
+    """Return multiply-adds of a generator and its discriminator."""
+    backend.load(None)
+    from experiments.generate import networks
+    from experiments.recipes.gan import Discriminator, Generator
+
+    content = json.loads(row)
+    known = classes if content["conditional"] else None
+    made = networks.generator(Generator(**content["generator"]), shape, known)
+    judge = networks.discriminator(Discriminator(**content["discriminator"]), shape, known)
+    return zoo.profile(made)[1], zoo.profile(judge)[1]
 
 
 class Rate:

@@ -47,7 +47,7 @@ FLOORS = (
 BACKENDS = {"tensorflow", "jax", "torch"}
 BACKEND_FILES = (
     "augment/_compile.py",
-    "augment/_gradient.py",
+    "augment/_derivative.py",
     "augment/_jitter.py",
     "augment/_sample.py",
     "augment/_warp.py",
@@ -86,6 +86,8 @@ RUN_FILES = (
     "compare.csv",
     "robustness.csv",
     "phone.csv",
+    "saliency.csv",
+    "saliency.json",
     "generated.csv",
     "nearest.png",
 )

@@ -1,7 +1,7 @@
 """Tables of runs for people: results, what a plan costs, experts, and what ensembles can be."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.markup import escape
@@ -45,6 +45,22 @@ def results(found: Sequence[dict]) -> Table:
             told_of = between(several | {"n": metrics["n"]})
             out.add_row(f"  with {several['views']}", top1, told_of, *others)
     return out
+
+
+def shown(found: Sequence[dict]) -> Iterator[Table | str]:
+    """Yield what is to be printed of runs: the table of classifiers, a line of each generator."""
+    if classifiers := [metrics for metrics in found if "top1" in metrics]:
+        yield results(classifiers)
+    for metrics in found:
+        if "losses" in metrics:
+            losses = ", ".join(
+                f"{key.replace('_', ' ')} {value:.3f}" for key, value in metrics["losses"].items()
+            )
+            yield (
+                f"{escape(metrics['recipe'])}: {metrics['parameters']:,} parameters, "
+                f"{metrics['epochs']} epochs in {metrics['seconds']:.0f} s, {losses}; how good its "
+                "images are: python -m experiments measure"
+            )
 
 
 def plan(found: Sequence[Estimate]) -> Table:

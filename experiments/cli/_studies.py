@@ -14,6 +14,7 @@ from experiments.studies.evaluate import Evaluation
 from experiments.studies.export import TOLERANCE, Exported
 from experiments.studies.predict import Prediction
 from experiments.studies.robust import Robustness
+from experiments.studies.saliency import METHODS, Saliency
 from experiments.training import adversarial
 from experiments.training.views import told
 
@@ -100,6 +101,39 @@ def robustness(console: Console, found: Robustness) -> None:
         table.add_row(measure, *(f"{mean:.1f}" for mean in means))
     console.print(table)
     console.print(f"written to [bold]{escape(str(found.path))}[/]", soft_wrap=True)
+
+
+def explained(console: Console, found: Saliency) -> None:
+    """Print models and methods by what their maps are worth, and where the sheets are."""
+    if found.rows:
+        first = found.rows[0]
+        title = f"maps of {first['n']:,} images, %; {first['class']} class, seed {first['seed']}"
+        caption = (
+            "in box: share of the map; points: images whose highest pixel lies in the box; chance: "
+            "the boxes' area; deletion (low is good) and insertion (high): mean probability; "
+            "random: rank correlation with maps by random weights (low)"
+        )
+        table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
+        table.add_column("map", no_wrap=True)
+        for column in ("in box", "points", "chance", "deletion", "insertion", "random"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for model, rows in itertools.groupby(found.rows, key=lambda row: row["model"]):
+            table.add_section()
+            table.add_row(f"[bold]{escape(model)}[/]")
+            for row in rows:
+                keys = ("mass", "pointing", "box_area", "deletion", "insertion")
+                cells = [_number(row[key], 1) for key in keys] + [_number(row["sanity_all"], 2)]
+                known = METHODS.get(row["method"])
+                table.add_row(f"  {known.title if known else row['method']}", *cells)
+        console.print(table)
+    for sheet in found.sheets:
+        console.print(f"sheet: [bold]{escape(str(sheet))}[/]", soft_wrap=True)
+    told = "numbers and sheets" if found.rows else "sheets"
+    console.print(f"{told} in [bold]{escape(str(found.folder))}[/]", soft_wrap=True)
+
+
+def _number(value: float | str, digits: int) -> str:
+    return "" if value == "" else f"{value:.{digits}f}"
 
 
 def exported(console: Console, found: Exported) -> None:

@@ -42,9 +42,9 @@ def generate(
     clean-fid (`fid.compute_fid(OUT, REAL)`), or torch-fidelity (`fidelity --gpu 0 --fid
     --samples-find-deep --input1 OUT --input2 REAL`), where REAL holds real images as PNG files.
 
-    Example: python -m experiments generate runs/gan/mnist --per-class 100 --out digits
+    Example: python -m experiments generate RUN --per-class 100 --out digits
 
-    Example: python -m experiments generate runs/gan/mnist --images 64 --class 7 --out sevens
+    Example: python -m experiments generate RUN --images 64 --class 7 --out sevens
     """
     from experiments.generate.ask import Asked
     from experiments.generate.export import export
@@ -93,9 +93,9 @@ def measure(
     Distances are by the features of the network that is named beside them, and so neither the
     published FID nor KID: export images with `generate` for tools of those.
 
-    Example: python -m experiments measure runs/gan/mnist --data-dir ~/data
+    Example: python -m experiments measure runs/generators/mnist_small --data-dir ~/data
 
-    Example: python -m experiments measure RUN --classifier generated/all --data-dir ~/data
+    Example: python -m experiments measure RUN --classifier generated/alone --data-dir ~/data
     """
     from experiments.cli import _generated
     from experiments.generate import measure as study

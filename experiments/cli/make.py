@@ -82,7 +82,8 @@ def _finish(steps: "list[Step]", where: "Place", listener: Console, jobs: int) -
     outcome = progress.run(steps, hands, where, listener)
     listener.close()
     if outcome.runs:
-        console.print(_runs.results([done.metrics for done in outcome.runs]))
+        for part in _runs.shown([done.metrics for done in outcome.runs]):
+            console.print(part)
         for done in outcome.runs:
             if "sweep" in done.metrics:
                 console.print(_runs.sweep(done.metrics["sweep"]), markup=False, soft_wrap=True)
@@ -180,7 +181,8 @@ def _show(step: "Step", where: "Place", metrics: dict) -> None:
     from experiments.runs import Run
 
     others = [Run(where.named(step.row, name)) for name in needed(step.row)]
-    console.print(_runs.results([*(other.metrics for other in others), metrics]))
+    for part in _runs.shown([*(other.metrics for other in others), metrics]):
+        console.print(part)
     if "clean" in metrics:
         console.print(_runs.experts(metrics))
     console.print(f"run folder: [bold]{escape(str(step.folder))}[/]", soft_wrap=True)

@@ -55,7 +55,7 @@ def check_generator(run: Run) -> None:
     """Raise ValueError for a run that is not finished, or is no generator; without Keras."""
     if run.begun:
         check_makes_images(run.row, str(run))
-    _ = run.metrics, run.model_file
+    _ = run.metrics, run.generator_file
 
 
 def conditional(run: Run) -> bool:

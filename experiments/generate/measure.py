@@ -19,7 +19,7 @@ from experiments import _files
 from experiments.datasets import Dataset
 from experiments.generate import classifier, distances, sheet
 from experiments.generate import nearest as near
-from experiments.generate.ask import check_generator
+from experiments.generate.ask import check_generator, conditional
 from experiments.generate.features import Features, find
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
@@ -78,12 +78,13 @@ def of_run(
     check_shape(run, images, data)
     seen = dataclasses.replace(data, train=part.seen(data, run.row.share).train)
     picture = path.with_name(tables.NEAREST)
-    rows = measure(images, seen, features, options, listener=listener, picture=picture)
+    known = labels if conditional(run) else None
+    told = {"labels": known, "listener": listener, "picture": picture}
+    rows = measure(images, seen, features, options, **told)
     if row:
         folder = path.parent / "classifier"
-        found = classifier.scores(
-            row, run, data, folder, place, seed=options.seed, listener=listener
-        )
+        told = {"seed": options.seed, "listener": listener}
+        found = classifier.scores(row, run, data, folder, place, **told)
         rows += [_trained(row.model_name, name, metrics) for name, metrics in found.items()]
     rows = [one | {"seed": options.seed, "run": run.row.recipe} for one in rows]
     tables.write([{key: one[key] for key in COLUMNS} for one in rows], path)
@@ -96,13 +97,15 @@ def measure(
     features: Features,
     options: Options | None = None,
     *,
+    labels: np.ndarray | None = None,
     listener: Listener = SILENT,
     picture: pathlib.Path | None = None,
 ) -> list[dict[str, Any]]:
     """Return what is measured of generated images (n, h, w, c) uint8 against a data set's.
 
     Its training images are those that the generator learned from. `features` has a name and turns
-    images into features (n, d) by `of`. `picture` is the sheet's file.
+    images into features (n, d) by `of`. `picture` is the sheet's file, which shows images of all
+    classes where their `labels` (n,) are given.
     """
     options = options or Options()
     count, seed = len(images), options.seed
@@ -136,15 +139,14 @@ def measure(
         nearest[by] = near.Nearest(*(one[:asked] for one in both))
         rows += _memory(by, *(both.distances[:, 0] / unit).reshape(2, asked))
     if picture:
-        shown = sheet.chosen(nearest[features.name].distances[:, 0])
+        distances_to_training = nearest[features.name].distances[:, 0]
+        shown = sheet.chosen(distances_to_training, None if labels is None else labels[:asked])
         rows_of = {
             by.partition(":")[0]: near.Nearest(*(one[shown] for one in of))
             for by, of in nearest.items()
         }
-        title = (
-            f"{data.name}: generated images and their nearest training images; first those nearest "
-            "of all by features"
-        )
+        which = "of all, then others" if labels is None else "of each class"
+        title = f"{data.name}: generated images, the nearest to training {which}, by features"
         sheet.draw(picture, images[shown], data.train.images, rows_of, title)
     return rows
 
@@ -202,8 +204,8 @@ def _count(options: Options, run: Run) -> int:
 
 
 def _some(count: int, wanted: int, seed: int) -> np.ndarray:
-    """Return `wanted` of `count` rows, in order, drawn by the seed."""
-    return np.sort(np.random.RandomState(seed).permutation(count)[:wanted])
+    """Return `wanted` of `count` rows in the order in which the seed draws them: no class first."""
+    return np.random.RandomState(seed).permutation(count)[:wanted]
 
 
 def _shuffled(images: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -41,10 +41,17 @@ def draw(
         page.savefig(part)
 
 
-def chosen(distances: np.ndarray) -> np.ndarray:
-    """Return which images are shown: the nearest to training, then others at even distances."""
+def chosen(distances: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    """Return which images are shown, by distances (n,) to training: of each class the nearest.
+
+    Of more classes than there is room for, those at even distances. Without labels (n,), the
+    nearest of all, then others at even distances.
+    """
     order = np.argsort(distances, kind="stable")
-    half = min(SHOWN // 2, len(order))
-    spread = np.linspace(half, len(order) - 1, SHOWN - half).astype(int)
-    rest = np.unique(spread[spread >= half])
-    return order[np.concatenate([np.arange(half), rest])]
+    if labels is not None:
+        classes = np.unique(labels)
+        picked = np.linspace(0, len(classes) - 1, min(SHOWN, len(classes))).astype(int)
+        return np.array([order[labels[order] == one][0] for one in classes[picked]])
+    first, others = np.split(order, [min(SHOWN // 2, len(order))])
+    spread = np.linspace(0, len(others) - 1, min(SHOWN - len(first), len(others))).astype(int)
+    return np.concatenate([first, others[spread]])

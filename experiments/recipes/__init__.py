@@ -20,6 +20,7 @@ from experiments.recipes._merge import parse_set
 from experiments.recipes._part import Part, close_to
 from experiments.recipes.attack import Attack
 from experiments.recipes.ensembles import Experts, Joint, Stack, Vote
+from experiments.recipes.gan import Gan
 from experiments.recipes.images import Images, Share
 from experiments.recipes.kinds import KINDS, needed
 from experiments.recipes.schemas import Learned, Row, Train
@@ -30,6 +31,7 @@ __all__ = [
     "Attack",
     "Experts",
     "Images",
+    "Gan",
     "Joint",
     "Learned",
     "Row",
@@ -223,7 +225,8 @@ def resolve(content: dict, paper: str, name: str, overrides: Mapping[str, Any]) 
         raise ValueError(f"{paper}.yaml, {error}") from None
     # A stack trains no network, a vote nothing: of the base they take only the fields they have.
     fields = _schema(row, place).model_fields
-    base = {key: value for key, value in (content.get("base") or {}).items() if key in fields}
+    base = _merge.named(content.get("base") or {})
+    base = {key: value for key, value in base.items() if key in fields}
     merged = _merge.put(_merge.over(base, row), overrides)
     return _validate({"recipe": f"{paper}/{name}", **merged}, place)
 

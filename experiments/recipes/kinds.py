@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.recipes.ensembles import Experts, Joint, Stack, Vote
+from experiments.recipes.gan import Gan
 from experiments.recipes.schemas import Row, Train
 from experiments.recipes.sweep import Sweep
 
@@ -38,11 +39,13 @@ class Kind:
     """(step, place, room, listener) -> `experiments.progress.Course`: jobs of which each follows
     from how those before it ended; they run in processes of their own, `room` at once."""
     has_model: bool = True
+    """Whether it has a classifier of its own."""
     has_history: bool = True
     network: bool = False
     """Whether it is one network, which can be attacked, and be fitted weights to."""
     images: str | None = None
-    """(run, labels, seed=) -> uint8 images (n, h, w, c): what its runs make, if they make any."""
+    """(run, labels, seed=) -> uint8 images (n, h, w, c): what its runs make, where these are
+    generators and no classifiers: no accuracy is theirs."""
 
 
 KINDS = {
@@ -108,6 +111,15 @@ KINDS = {
         search="experiments.sweeps.search:Search",
         has_model=False,
         has_history=False,
+    ),
+    "gan": Kind(
+        schema=Gan,
+        about="Train a generator of images against a discriminator",
+        example="generators/mnist_small --data-dir ~/data",
+        run="experiments.generate.gan:run",
+        work="experiments.cost:of_gan",
+        images="experiments.generate.gan:images",
+        has_model=False,
     ),
 }
 

@@ -33,7 +33,9 @@ class Context:
     """What a report is about: all that its sections may ask for."""
 
     runs: Sequence[Run]
-    """Read whole and found in order."""
+    """All that classify, read whole and found in order."""
+    generators: Sequence[Run] = ()
+    """Those that make images."""
     labels: Sequence[str]
     """What the page calls each run."""
     rows: Mapping[str, Row]
@@ -44,6 +46,8 @@ class Context:
     """Robustness cards."""
     phones: Sequence[pathlib.Path] = ()
     """Tables of models timed as a phone runs them."""
+    explained: Sequence[pathlib.Path] = ()
+    """Folders of explained images, by the file that says what there is."""
     generated: Sequence[pathlib.Path] = ()
     """Tables of what was measured of generators."""
     plots: pathlib.Path | None = None

@@ -34,23 +34,26 @@ def report(
 ) -> Report:
     """Write the page on the runs in `folders` to the file `out`, or to report.html in that folder.
 
-    A folder is a finished run, or holds some; comparisons of ensembles and robustness cards in it
-    are shown too. Beside the runs stand all published rows of their papers. `plots` also saves
-    every figure as PNG under `<run>/plots/`, and those of several runs under `plots/` beside the
-    page.
+    A folder is a finished run, or holds some; comparisons of ensembles, robustness cards and
+    explained images in it are shown too. Beside the runs stand all published rows of their papers.
+    `plots` also saves every figure as PNG under `<run>/plots/`, and those of several runs under
+    `plots/` beside the page.
     Raises ValueError that names the file of an incomplete or damaged run folder, and for an `out`
     that is none of a report: no other file is written over.
     """
     out = _target(pathlib.Path(out))
     folders = [pathlib.Path(folder) for folder in folders]
-    runs = _runs(folders)
+    found = _runs(folders)
+    runs = [run for run in found if not run.kind.images]
     context = Context(
         runs=runs,
+        generators=[run for run in found if run.kind.images],
         labels=_labels(runs),
         rows=_published(runs),
         comparisons=_below(folders, tables.COMPARISON),
         cards=_below(folders, tables.ROBUSTNESS),
         phones=_below(folders, tables.PHONE),
+        explained=_below(folders, tables.EXPLAINED),
         generated=_below(folders, tables.GENERATED),
         plots=out.parent / "plots" if plots else None,
     )
@@ -91,12 +94,19 @@ def _runs(folders: Sequence[pathlib.Path]) -> list[Run]:
     """Return the runs that folders are or hold, read whole, each once."""
     found = {}
     for folder in folders:
-        named = Run(folder).begun or not folder.is_dir()
-        for run in [Run(folder)] if named else find([folder]):
+        for run in _inside(folder):
             found.setdefault(run.path.resolve(), run)
     if not found:
         raise ValueError("no run folders given: name at least one finished run")
     return [run.check() for run in found.values()]
+
+
+def _inside(folder: pathlib.Path) -> list[Run]:
+    """Return the run that a folder is, else those that it holds: none where it holds a study."""
+    if Run(folder).begun or not folder.is_dir():
+        return [Run(folder)]
+    studied = any(_below([folder], name) for name in tables.STUDIES)
+    return find([folder]) if Run.all_below(folder) or not studied else []
 
 
 def _below(folders: Sequence[pathlib.Path], name: str) -> list[pathlib.Path]:
@@ -128,9 +138,9 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
     }
     environment.filters.update(filters)
     return environment.get_template("base.html").render(
-        title=title or _title(context.runs),
+        title=title or _title([*context.runs, *context.generators]),
         facts=_headline(context),
-        commands=unique(run.metrics.get("command") for run in context.runs),
+        commands=unique(run.metrics.get("command") for run in [*context.runs, *context.generators]),
         links=[link for found in shown.values() for link in found.links],
         sections=[
             {"template": files[section].name, **found.values} for section, found in shown.items()
@@ -140,7 +150,7 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
 
 def _headline(context: Context) -> list[tuple[str, str, list[str]]]:
     """Tell what, on what, where and when: (title, value, lines of detail)."""
-    runs, groups = context.runs, context.groups
+    runs, groups = [*context.runs, *context.generators], context.groups
     metrics = [run.metrics for run in runs]
     dates = sorted(str(m["date"])[:10] for m in metrics if m.get("date"))
     seconds = sum(m.get("seconds") or 0 for m in metrics)
@@ -151,12 +161,11 @@ def _headline(context: Context) -> list[tuple[str, str, list[str]]]:
         if name in ("keras", run.metrics.get("backend"))
     )
     when = " to ".join(unique([*dates[:1], *dates[-1:]])) or "unknown"
+    made = [f"{run.row.recipe}, {run.metrics['model']}" for run in context.generators]
+    best = " / ".join(f"{_best(group):.1f}" for group in groups) + " %"
     return [
-        (
-            "Best top-1",
-            " / ".join(f"{_best(group):.1f}" for group in groups) + " %",
-            _which(groups),
-        ),
+        *([("Best top-1", best, _which(groups))] if groups else []),
+        *([("Generators", str(len(made)), made)] if made else []),
         ("Data", ", ".join(unique(run.dataset["name"] for run in runs)), _data(groups)),
         ("Device", ", ".join(unique(m.get("device") for m in metrics)) or "unknown", versions),
         ("When", when, [f"{words.spoken(seconds)} of training in all"]),
@@ -180,8 +189,8 @@ def _which(groups: Sequence[Group]) -> list[str]:
 def _data(groups: Sequence[Group]) -> list[str]:
     """Tell how many images and classes there are, of several data sets in a line each."""
     told = [_facts(group.runs) for group in groups]
-    if len(groups) == 1:
-        return [f"{count} {unit}" for unit, count in told[0].items()]
+    if len(groups) < 2:
+        return [f"{count} {unit}" for facts in told for unit, count in facts.items()]
     train, validation = "training images", "validation images"
     return [
         f"{group.title}: {facts.pop('classes')} classes, {facts.pop(train, '?')} and "

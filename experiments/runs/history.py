@@ -5,6 +5,8 @@ since the start, repeated ones included), seconds, images_per_second; where weig
 val_loss_ema and val_top1_ema are those of the averaged ones; size is the side of all images in
 pixels, where that changes. Runs of earlier versions have no images.
 
+A generator's has discriminator_loss, generator_loss, images, seconds and images_per_second.
+
 progress.csv: a line every so many steps; columns are epoch (in which it lies), step (since the
 start), images, seconds (of training so far), train_top1 (of the batches since the last line, as
 they were trained on), val_loss, val_top1 (empty where validation was not measured). Runs of earlier
@@ -23,6 +25,7 @@ import numpy as np
 from experiments._files import write_text
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1")
+OF_GENERATOR = ("epoch", "discriminator_loss", "generator_loss", "seconds")
 PROGRESS = ("epoch", "step", "images", "seconds", "val_loss", "val_top1")
 WITHIN = ("epoch", "step", "images", "seconds", "train_top1", "val_loss", "val_top1")
 # Paper P1 judges how fast networks learn by when their accuracy in training passes this, percent.

@@ -15,7 +15,8 @@ from experiments.recipes.schemas import Row
 from experiments.runs import history as epochs
 from experiments.runs.environment import environment
 
-REQUIRED = ("recipe", "kind", "model", "dataset", "n", "top1", "loss", "parameters")
+OF_GENERATOR = ("recipe", "kind", "model", "dataset", "n", "parameters")
+REQUIRED = (*OF_GENERATOR, "top1", "loss")
 # What an ensemble's metrics keep of each member.
 OF_MEMBER = ("top1", "top3", "top5", "with_views", "parameters")
 

@@ -12,6 +12,7 @@
     model.keras       functional model, raw pixels in, probabilities out, not compiled; not of a
                       vote
     predictions.npz, samples.npz      `experiments.runs.outputs`
+    sheets.npz        of a generator: `experiments.runs.outputs`
     state/            for resuming; gone after success
     log.txt           what a run that was one of several told, or why it failed
     plots/*.png       figures of the report, where asked for
@@ -27,6 +28,7 @@ RECIPE, ENVIRONMENT, DATASET = "recipe.yaml", "environment.json", "dataset.json"
 HISTORY, METRICS, MODEL = "history.csv", "metrics.json", "model.keras"
 PREDICTIONS, SAMPLES = "predictions.npz", "samples.npz"
 PROGRESS = "progress.csv"
+SHEETS = "sheets.npz"
 SWEEP, TRIALS_TABLE = "sweep.json", "trials.csv"
 TRIALS, RETRAINED = "trials", "retrained"
 STATE, LOG, PLOTS = "state", "log.txt", "plots"

@@ -5,6 +5,9 @@
 - samples.npz: wrong_images (k, h, w, c) uint8, wrong_labels, wrong_predictions, wrong_confidence
   (k,): the most confident mistakes, k <= 24; with a policy also original (m, h, w, c), augmented
   (m, views, h, w, c) uint8.
+- sheets.npz, of a generator: by the number of an epoch, images (n, h, w, c) uint8 of the same
+  latent numbers each time, eight of a class in turn where it knows classes; `strip`, once it is
+  finished, ten images on the way from one latent point to another, of each class in turn.
 """
 
 import pathlib
@@ -39,6 +42,17 @@ def read(path: pathlib.Path, required: tuple[str, ...]) -> dict[str, np.ndarray]
     if missing:
         raise ValueError(f"no array {', '.join(missing)}")
     return arrays
+
+
+def contradiction(probs: np.ndarray, labels: np.ndarray, classes: int) -> str:
+    """Return why probabilities and labels of so many classes cannot be of one run, or nothing."""
+    if probs.ndim != 2 or len(probs) != len(labels) or not len(labels):
+        return f"probs {probs.shape}, labels {labels.shape}: (n, classes) and (n,) are expected"
+    if probs.shape[1] != classes:
+        return f"{probs.shape[1]} classes, dataset.json has {classes}"
+    if labels.min() < 0 or labels.max() >= classes:
+        return f"labels reach {labels.min()} to {labels.max()}"
+    return "" if np.isfinite(probs).all() else "some probabilities are not finite"
 
 
 def mistakes(images: Any, probs: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:

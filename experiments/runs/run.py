@@ -96,7 +96,10 @@ class Run:
             raise ValueError(
                 f"{self.path} is no finished run; make it first: python -m experiments run {name}"
             )
-        return _reading.mapping(self.path / names.METRICS, metrics.REQUIRED)
+        required = metrics.REQUIRED
+        if self.begun and self.kind.images:
+            required = metrics.OF_GENERATOR
+        return _reading.mapping(self.path / names.METRICS, required)
 
     @functools.cached_property
     def dataset(self) -> dict[str, Any]:
@@ -113,7 +116,8 @@ class Run:
         """Columns of the history by name; empty where nothing was fitted."""
         if not self.kind.has_history:
             return {}
-        return _reading.read(self.path / names.HISTORY, history.read)
+        columns = history.OF_GENERATOR if self.kind.images else history.COLUMNS
+        return _reading.read(self.path / names.HISTORY, history.read, columns)
 
     @functools.cached_property
     def progress(self) -> dict[str, np.ndarray]:
@@ -155,6 +159,11 @@ class Run:
     def model_file(self) -> pathlib.Path:
         """The model's file; ValueError where there is none, which says what to give instead."""
         file = self.path / names.MODEL
+        if self.begun and self.kind.images:
+            raise ValueError(
+                f"{self.path} is a generator of images, not a classifier: python -m experiments "
+                "generate writes its images, measure tells how good they are"
+            )
         if not file.is_file() and self.begun and not self.kind.has_model:
             raise ValueError(
                 f"{self.path} is a run of kind {self.row.kind}, which has no model of its own: "
@@ -166,6 +175,22 @@ class Run:
                 f"{file} does not exist: give a finished run's folder or a .keras file"
             )
         return file
+
+    @property
+    def generator_file(self) -> pathlib.Path:
+        """The file of a finished generator's model; ValueError where it is not there."""
+        return _reading.existing(self.path / names.MODEL)
+
+    @property
+    def sheets(self) -> dict[str, np.ndarray]:
+        """Images of a generator over its epochs, `experiments.runs.outputs`; none at first."""
+        file = self.path / names.SHEETS
+        return _reading.read(file, outputs.read, ()) if file.is_file() else {}
+
+    def write_sheets(self, kept: Mapping[str, np.ndarray], strip: Any = None) -> None:
+        """Keep a generator's images by epoch, and the strip that it ends with."""
+        last = {} if strip is None else {"strip": strip}
+        outputs.write(self.path / names.SHEETS, **kept, **last)
 
     @property
     def classes(self) -> int:
@@ -208,17 +233,9 @@ class Run:
         return self._check_outputs() if self.has_outputs else self
 
     def _check_outputs(self) -> Run:
-        damaged = functools.partial(_reading.damaged, self.path / names.PREDICTIONS)
         _ = self.samples
-        if self.probs.ndim != 2 or len(self.probs) != len(self.labels) or not len(self.labels):
-            shapes = f"probs {self.probs.shape}, labels {self.labels.shape}"
-            raise damaged(f"{shapes}: (n, classes) and (n,) are expected")
-        if self.probs.shape[1] != self.classes:
-            raise damaged(f"{self.probs.shape[1]} classes, dataset.json has {self.classes}")
-        if self.labels.min() < 0 or self.labels.max() >= self.classes:
-            raise damaged(f"labels reach {self.labels.min()} to {self.labels.max()}")
-        if not np.isfinite(self.probs).all():
-            raise damaged("some probabilities are not finite")
+        if reason := outputs.contradiction(self.probs, self.labels, self.classes):
+            raise _reading.damaged(self.path / names.PREDICTIONS, reason)
         said, top1 = self.metrics["top1"], 100 * np.mean(self.probs.argmax(axis=1) == self.labels)
         if not isinstance(said, int | float) or abs(top1 - said) > AGREEMENT:
             reason = f"top1 is {said}, predictions.npz gives {top1:.2f}: files of two runs"

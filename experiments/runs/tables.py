@@ -16,6 +16,14 @@ PHONE = "phone.csv"
 GENERATED = "generated.csv"
 # What lies beside a table: a sheet of images.
 NEAREST = "nearest.png"
+# Of explained images: what there is, numbers, and a sheet for each method.
+EXPLAINED, SALIENCY = "saliency.json", "saliency.csv"
+STUDIES = (COMPARISON, ROBUSTNESS, PHONE, EXPLAINED, GENERATED)
+
+
+def sheet(method: str) -> str:
+    """Return the name of a method's sheet of explained images."""
+    return f"saliency_{method}.png"
 
 
 def write(rows: list[dict], path: pathlib.Path) -> None:

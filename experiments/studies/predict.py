@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +16,7 @@ from experiments.training import views as seen
 
 if TYPE_CHECKING:
     import keras
+    from PIL import Image
 
     import zoo
 
@@ -69,16 +69,9 @@ def predict(
 
     answering = opened()
     known, how = answering.class_names, answering.fitting
-    height, width, channels = answering.input_shape
-    fit = functools.partial(
-        datasets.fit_picture,
-        size=(width, height),
-        channels=channels,
-        resample=how.resample,
-        background=how.background,
-    )
-    pixels = [fit(picture) for picture in pictures]
-    probs = seen.predict_views(answering.model, np.stack(pixels), views)
+    height, width, _ = answering.input_shape
+    pixels = fitted(pictures, answering.input_shape, how)
+    probs = seen.predict_views(answering.model, pixels, views)
     order = np.argsort(-probs, axis=1, kind="stable")[:, :top]
     return [
         Prediction(
@@ -104,6 +97,20 @@ class Fitting(NamedTuple):
     background: str | None = None
     uncropped: bool = False
     assumed: bool = False
+
+
+def fitted(
+    pictures: Sequence[Image.Image], shape: tuple[int, int, int], how: Fitting
+) -> np.ndarray:
+    """Return the pixels (n, h, w, c) uint8 that pictures are to a model of images of `shape`."""
+    height, width, channels = shape
+    options = {"resample": how.resample, "background": how.background}
+    return np.stack(
+        [
+            datasets.fit_picture(picture, size=(width, height), channels=channels, **options)
+            for picture in pictures
+        ]
+    )
 
 
 class _Answering(NamedTuple):

@@ -108,7 +108,7 @@ def kept(
     They are made where they were not before; the seed, the labels and the generator's file say
     which they are.
     """
-    with open(run.model_file, "rb") as file:
+    with open(run.generator_file, "rb") as file:
         made_by = hashlib.file_digest(file, "sha256").hexdigest()
     classes = hashlib.sha256(np.ascontiguousarray(labels, "<i8")).hexdigest()
     key = repr([_VERSION, made_by, seed, classes])

@@ -10,12 +10,26 @@ from experiments.reports.sections import (
     across,
     ensembles,
     generated,
+    generator,
     papers,
     phone,
     results,
     robustness,
     runs,
+    saliency,
     sweeps,
 )
 
-SECTIONS = (papers, results, sweeps, across, phone, ensembles, robustness, generated, runs)
+SECTIONS = (
+    papers,
+    results,
+    sweeps,
+    across,
+    phone,
+    ensembles,
+    robustness,
+    saliency,
+    generator,
+    generated,
+    runs,
+)

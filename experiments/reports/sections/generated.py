@@ -18,7 +18,7 @@ CAPTION = (
 )
 SHEET = 1200  # pixels of the sheet at most
 # Of numbers from so much on as many decimals, and of smaller ones what tells them apart.
-_DECIMALS = ((100, 0), (10, 1), (1, 2), (0.1, 3), (0, 5))
+_DECIMALS = ((100, 0), (10, 1), (1, 2), (0.1, 3), (0, 4))
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -31,6 +31,7 @@ def value(row: dict[str, Any]) -> str:
     """Return a measure as text, with its spread and unit."""
     size = abs(row["value"])
     decimals = next(count for least, count in _DECIMALS if size >= least)
+    decimals = 1 if row["unit"] == "%" else decimals
     text = f"{row['value']:.{decimals}f}"
     text += "" if row["spread"] == "" else f" ± {row['spread']:.{decimals}f}"
     return f"{text} {row['unit']}".rstrip()

@@ -27,9 +27,11 @@ class Line:
     """Images a second."""
 
 
-def show(context: Context) -> Shown:
+def show(context: Context) -> Shown | None:
     """Show a line for each run, and for members that have no run of their own here."""
     runs = context.runs
+    if not runs:
+        return None
     found = lines(context)
     values = {
         "lines": found,

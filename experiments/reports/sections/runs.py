@@ -19,8 +19,10 @@ PAIRS = 10  # rows of the table of confused classes
 THUMBNAIL = 112  # CSS pixels that a misclassified image aims at, by whole multiples
 
 
-def show(context: Context) -> Shown:
+def show(context: Context) -> Shown | None:
     """Show every run under an anchor of its own."""
+    if not context.runs:
+        return None
     from experiments.reports import figures
 
     drawn = [figures.of_run(run) for run in context.runs]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments.datasets import Dataset, Split
-from experiments.generate import classifier, distances, measure, nearest
+from experiments.generate import classifier, distances, measure, nearest, sheet
 from experiments.generate.features import Features
 from experiments.generate.measure import Options
 from experiments.place import Place
@@ -56,7 +56,8 @@ def fresh(data, tmp_path_factory):
 
 def test_numbers_are_those_of_the_sets_they_name(fresh, data):
     rows, _ = fresh
-    wanted, found = MEANS.of(data.validation.images), MEANS.of(drawn(120, 2))
+    order = np.random.RandomState(0).permutation(120)
+    wanted, found = MEANS.of(data.validation.batch(order)), MEANS.of(drawn(120, 2))
     key = ("KID, subsets of 40", "means:quarters", "generated")
     kid = distances.kid(found, wanted, subset=40)
     assert (rows[key]["value"], rows[key]["spread"], rows[key]["n"]) == (*kid, 120)
@@ -106,6 +107,16 @@ def test_the_sheet_has_a_row_for_each_image_shown(fresh):
         width, height = picture.size
     # 16 pixels are enlarged sixfold; ten rows, eleven cells and gaps between.
     assert height > 10 * 96 and width > 11 * 96
+
+
+def test_the_sheet_shows_the_nearest_image_of_each_class():
+    distances, labels = np.array([5.0, 1, 4, 2, 3]), np.array([0, 0, 2, 2, 1])
+    assert sheet.chosen(distances, labels).tolist() == [1, 4, 3]
+    assert sheet.chosen(distances).tolist() == [1, 3, 4, 2, 0]
+    many = np.arange(200.0)
+    assert len(sheet.chosen(many, np.arange(200))) == sheet.SHOWN
+    first, others = np.split(sheet.chosen(many), 2)
+    assert first.tolist() == [0, 1, 2, 3, 4] and others[-1] == 199
 
 
 @pytest.fixture

@@ -133,6 +133,15 @@ def test_figures_of_tables_are_kept_beside_the_page(make_run, comparison, card, 
     assert names == {"ensembles0.png", "robustness0.png"}
 
 
+def test_a_folder_may_hold_a_study_alone(make_run, page_of, card, tmp_path):
+    run, alone = make_run(tmp_path / "run", epochs=1), tmp_path / "robust"
+    alone.mkdir()
+    card.rename(alone / card.name)
+    assert "robustness" in page_of(run, alone).ids
+    with pytest.raises(ValueError, match="no run folders"):
+        page_of(alone)
+
+
 def test_a_damaged_card_is_named(tmp_path):
     (tmp_path / "robustness.csv").write_text("model,measure\none,clean\n")
     with pytest.raises(ValueError, match=r"robustness.csv cannot be used \(no n, strength, top1\)"):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import recipes
+from experiments import plan, recipes
 from experiments.cost import Size, of_training
 from experiments.ensembles.members import check_clean
 from experiments.place import Place
@@ -174,6 +174,19 @@ def test_a_plan_makes_the_generator_first(maker, row):
     assert (changed.distill.teacher, changed.generated.run) == ("a", "b")
     with pytest.raises(ValueError, match="needs 1 finished runs, not 2"):
         kinds.with_needed(row(), ["a", "b"])
+
+
+def test_rows_of_the_paper_have_their_generators_made_before_them(tmp_path):
+    steps = plan.make(["generated/tenth_more"], Place(runs=tmp_path))
+    assert [step.row.name for step in steps] == ["gan_tenth", "tenth_more"]
+    rows = recipes.rows("generated")
+    for one in [row for row in rows.values() if getattr(row, "generated", None)]:
+        check.check(one, {one.generated.run: rows[one.generated.run]}, Place(runs=tmp_path))
+    # Rows of a share are compared after as many steps.
+    size = Size(60_000, (28, 28, 1), 10)
+    for names in ({"all", "all_more", "alone"}, {"tenth", "tenth_more", "tenth_much_more"}):
+        work = [of_training(rows[name], {}, size) for name in names]
+        assert len({one.images * one.epochs for one in work}) == 1
 
 
 def test_cost_counts_them(row):

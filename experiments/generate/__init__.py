@@ -1,0 +1,1 @@
+"""Generators of images: how they are trained, asked and measured."""
