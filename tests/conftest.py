@@ -142,13 +142,16 @@ def make_run(photos):
 
 def _finish_generator(run, epochs: int, shown: np.ndarray, of_run) -> None:
     """Write what a generator leaves: losses, sheets, a strip, and metrics without accuracies."""
+    from experiments.runs import outputs
+
     lines = [
         {"epoch": epoch, "discriminator_loss": 1 + 1 / epoch, "generator_loss": 2 - 1 / epoch}
         | {"images": 1000 * epoch, "seconds": SECONDS, "images_per_second": SPEED}
         for epoch in range(1, epochs + 1)
     ]
     run.write_history(lines)
-    run.write_sheets({str(epoch): shown[:16] for epoch in (1, epochs)}, shown[:20])
+    sheets = {str(epoch): shown[:16] for epoch in (1, epochs)}
+    outputs.write_sheets(run.path, sheets, shown[:20])
     told = {"discriminator": {"parameters": 5, "macs": 50}, "epochs": epochs, "seconds": 9.0}
     told |= {"images": 1000 * epochs, "seconds_per_epoch": SECONDS, "images_per_second": SPEED}
     told |= {"losses": {key: lines[-1][key] for key in ("discriminator_loss", "generator_loss")}}

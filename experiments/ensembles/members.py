@@ -52,6 +52,12 @@ def share(runs: Mapping[str, Run]) -> Share:
 
 def check(row: Stack | Vote, rows: Mapping[str, Row], place: Place) -> None:
     """Raise `ValueError` unless the rows of the members, by name, fit the ensemble's."""
+    for name, one in rows.items():
+        if KINDS[one.kind].images:
+            raise ValueError(
+                f"{name}: is of kind {one.kind}, which makes images and says no class of them: "
+                "members are classifiers"
+            )
     same_images({row.recipe: row.data} | {name: one.data for name, one in rows.items()})
     CHECKS[type(row)](row, rows)
 

@@ -13,7 +13,7 @@ from experiments.generate.training import Pair, epoch, steps
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes.gan import Gan
-from experiments.runs import Run, making, metrics
+from experiments.runs import Run, making, metrics, outputs
 from experiments.training.callbacks import Stopwatch
 from experiments.training.checkpoint import Checkpoint
 from experiments.training.part import seen
@@ -73,12 +73,25 @@ def images(run: Run, labels: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Return images (n, h, w, c) uint8 of a finished generator, of labels (n,).
 
     Image i depends on (seed, i, labels[i]) alone; an unconditional generator ignores labels.
+    Raises ValueError for no labels, and for what is no number of a class.
     """
-    return _asked(_loaded(run.generator_file), labels, seed)
+    labels, file = np.asarray(labels), run.generator_file
+    if labels.ndim != 1 or not labels.size or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels of type {labels.dtype} and shape {labels.shape}: whole numbers (n,), n > 0, "
+            "are expected, a class for each image"
+        )
+    if run.row.conditional and not 0 <= labels.min() <= labels.max() < run.classes:
+        raise ValueError(
+            f"labels from {labels.min()} to {labels.max()}: {run} has classes 0 to "
+            f"{run.classes - 1}"
+        )
+    return _asked(_loaded(file, file.stat().st_mtime_ns), labels, seed)
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(path: pathlib.Path) -> keras.Model:
+def _loaded(path: pathlib.Path, changed: int) -> keras.Model:
+    """Read a model once; a file that was `changed` since is another."""
     return keras.saving.load_model(path, compile=False)
 
 
@@ -148,12 +161,12 @@ class _Sheets:
         self._run, self._seed = run, row.seed
         rows = np.arange(min(classes, ROWS)) if row.conditional else np.zeros(SHOWN // EACH, int)
         self._labels = np.repeat(rows, EACH)
-        self._kept = {k: v for k, v in run.sheets.items() if int(k) <= epochs}
+        self._kept = {k: v for k, v in outputs.sheets(run.path).items() if int(k) <= epochs}
 
     def add(self, number: int, model: keras.Model) -> None:
         """Keep the images of an epoch."""
         self._kept[str(number)] = _asked(model, self._labels, self._seed)
-        self._run.write_sheets(self._kept)
+        outputs.write_sheets(self._run.path, self._kept)
 
     def strip(self, model: keras.Model) -> None:
         """Keep images on the way from one latent point to another, a row of each class."""
@@ -163,7 +176,8 @@ class _Sheets:
         # Normal numbers lie on a sphere: on the straight way between two the norm would fall.
         way = np.sqrt(1 - share) * ends[0] + np.sqrt(share) * ends[1]
         latent = np.tile(way.astype(np.float32), (len(rows), 1))
-        self._run.write_sheets(self._kept, _images(model, latent, np.repeat(rows, BETWEEN)))
+        strip = _images(model, latent, np.repeat(rows, BETWEEN))
+        outputs.write_sheets(self._run.path, self._kept, strip)
 
 
 def _metrics(row: Gan, made: Run, pair: Pair, history: _History, wall: float) -> dict:

@@ -11,10 +11,9 @@ import functools
 import keras
 from keras import layers, ops
 
+from experiments.generate.sizes import strides_of
 from experiments.recipes.gan import Discriminator, Generator
 
-LEAST_SIDE = 2  # of the first maps of the generator
-DEPTH = 4  # convolutions of each network
 SLOPE = 0.2
 conv = functools.partial(layers.Conv2D, kernel_size=4, padding="same")
 grow = functools.partial(layers.Conv2DTranspose, kernel_size=4, padding="same", use_bias=False)
@@ -28,7 +27,7 @@ def generator(
     `classes` is their number, None for an unconditional one. Raises ValueError for images that are
     not square or smaller than 4 pixels.
     """
-    first, strides = _strides(shape)
+    first, strides = strides_of(shape)
     numbers = x = keras.Input((spec.latent,), name="latent")
     inputs = [numbers]
     if classes is not None:
@@ -53,7 +52,7 @@ def discriminator(
     spec: Discriminator, shape: tuple[int, int, int], classes: int | None
 ) -> keras.Model:
     """Return the network (images 0..255[, classes (n,)]) -> (n, 1): the higher, the more real."""
-    _, strides = _strides(shape)
+    _, strides = strides_of(shape)
     constraint = SpectralNorm() if spec.spectral_norm else None
     options = {"kernel_constraint": constraint, "use_bias": True}
     images = keras.Input(shape, name="images")
@@ -112,17 +111,3 @@ class SpectralNorm(keras.constraints.Constraint):
 def _normed(x, name: str):
     x = layers.BatchNormalization(momentum=0.9, name=name)(x)
     return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def _strides(shape: tuple[int, int, int]) -> tuple[int, list[int]]:
-    """Return the side of the first maps, and by what each transposed convolution enlarges them."""
-    height, width, _ = shape
-    doublings = max(
-        (k for k in range(DEPTH + 1) if height % 2**k == 0 and height >> k >= LEAST_SIDE), default=0
-    )
-    if height != width or not doublings:
-        raise ValueError(
-            f"images of {height}x{width} pixels: a generator makes square ones whose side is even "
-            "and 4 at least: set data.size, for example to 32"
-        )
-    return height >> doublings, [1] * (DEPTH - doublings) + [2] * doublings

@@ -117,6 +117,7 @@ KINDS = {
         about="Train a generator of images against a discriminator",
         example="generators/mnist_small --data-dir ~/data",
         run="experiments.generate.gan:run",
+        check="experiments.generate.sizes:check",
         work="experiments.cost:of_gan",
         images="experiments.generate.gan:images",
         has_model=False,

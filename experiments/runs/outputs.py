@@ -12,11 +12,13 @@
 
 import pathlib
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from experiments._files import atomic
+from experiments.runs import _reading, names
 
 PREDICTIONS = ("probs", "labels")
 SAMPLES = ("wrong_images", "wrong_labels", "wrong_predictions", "wrong_confidence")
@@ -68,3 +70,17 @@ def mistakes(images: Any, probs: np.ndarray, labels: np.ndarray) -> dict[str, np
         "wrong_predictions": predicted[wrong],
         "wrong_confidence": confidence[wrong],
     }
+
+
+def sheets(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """Read the images of a generator over its epochs from its run's folder; none at first."""
+    file = folder / names.SHEETS
+    return _reading.read(file, read, ()) if file.is_file() else {}
+
+
+def write_sheets(
+    folder: pathlib.Path, kept: Mapping[str, np.ndarray], strip: np.ndarray | None = None
+) -> None:
+    """Keep a generator's images by epoch, and the strip that it ends with."""
+    last = {} if strip is None else {"strip": strip}
+    write(folder / names.SHEETS, **kept, **last)

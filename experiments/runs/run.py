@@ -96,9 +96,8 @@ class Run:
             raise ValueError(
                 f"{self.path} is no finished run; make it first: python -m experiments run {name}"
             )
-        required = metrics.REQUIRED
-        if self.begun and self.kind.images:
-            required = metrics.OF_GENERATOR
+        makes = self.begun and self.kind.images
+        required = metrics.OF_GENERATOR if makes else metrics.REQUIRED
         return _reading.mapping(self.path / names.METRICS, required)
 
     @functools.cached_property
@@ -161,8 +160,7 @@ class Run:
         file = self.path / names.MODEL
         if self.begun and self.kind.images:
             raise ValueError(
-                f"{self.path} is a generator of images, not a classifier: python -m experiments "
-                "generate writes its images, measure tells how good they are"
+                f"{self.path} is a generator of images, not a classifier: see generate, measure"
             )
         if not file.is_file() and self.begun and not self.kind.has_model:
             raise ValueError(
@@ -180,17 +178,6 @@ class Run:
     def generator_file(self) -> pathlib.Path:
         """The file of a finished generator's model; ValueError where it is not there."""
         return _reading.existing(self.path / names.MODEL)
-
-    @property
-    def sheets(self) -> dict[str, np.ndarray]:
-        """Images of a generator over its epochs, `experiments.runs.outputs`; none at first."""
-        file = self.path / names.SHEETS
-        return _reading.read(file, outputs.read, ()) if file.is_file() else {}
-
-    def write_sheets(self, kept: Mapping[str, np.ndarray], strip: Any = None) -> None:
-        """Keep a generator's images by epoch, and the strip that it ends with."""
-        last = {} if strip is None else {"strip": strip}
-        outputs.write(self.path / names.SHEETS, **kept, **last)
 
     @property
     def classes(self) -> int:

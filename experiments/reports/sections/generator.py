@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.reports.context import Context, Shown
 from experiments.reports.words import number, spoken
-from experiments.runs import Run
+from experiments.runs import Run, outputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,7 @@ def grid(images: np.ndarray, columns: int) -> np.ndarray:
 def _part(run: Run) -> dict[str, Any]:
     from experiments.reports import svg
 
-    kept, metrics = dict(run.sheets), run.metrics
+    kept, metrics = outputs.sheets(run.path), run.metrics
     strip = kept.pop("strip", None)
     epochs = sorted(map(int, kept))
     shown = sorted({epochs[i] for i in np.linspace(0, len(epochs) - 1, SHEETS).round().astype(int)})

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from keras import ops
 
-from experiments import recipes
+from experiments import plan, recipes
 from experiments.datasets import Dataset, Split
+from experiments.ensembles import members
 from experiments.generate import gan, networks
 from experiments.generate.training import LOSSES, Pair, epoch, steps
 from experiments.listener import Listener
 from experiments.place import Place
 from experiments.recipes.gan import Discriminator, Generator
-from experiments.runs import Run
+from experiments.runs import Run, outputs
 from experiments.training import generated
 
 pytestmark = pytest.mark.backend
@@ -201,9 +202,10 @@ def test_a_run_that_was_cut_off_ends_like_an_unbroken_one(made, shades, tmp_path
     run = Run(tmp_path / "run")
     for key in ("discriminator_loss", "generator_loss", "images"):
         np.testing.assert_array_equal(run.history[key], made.history[key])
-    assert run.sheets.keys() == made.sheets.keys() == {"2", "3", "strip"}
-    for key, images in made.sheets.items():
-        np.testing.assert_array_equal(run.sheets[key], images)
+    ours, theirs = outputs.sheets(run.path), outputs.sheets(made.path)
+    assert ours.keys() == theirs.keys() == {"2", "3", "strip"}
+    for key, images in theirs.items():
+        np.testing.assert_array_equal(ours[key], images)
     labels = np.array([0, 1, 1])
     np.testing.assert_array_equal(gan.images(run, labels), gan.images(made, labels))
     assert not run.state.exists()
@@ -221,6 +223,15 @@ def test_images_depend_on_seed_number_and_class_alone(made):
     assert not np.array_equal(found[4], other[4])
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [([0, 2], "classes 0 to 1"), ([-1], "classes 0 to 1"), ([], "n > 0"), ([0.5], "whole numbers")],
+)
+def test_labels_are_classes(labels, told, made):
+    with pytest.raises(ValueError, match=told):
+        gan.images(made, np.array(labels))
+
+
 def test_it_is_a_run_with_losses_and_no_accuracy(made, shades):
     metrics = made.check().metrics
     assert metrics["kind"] == "gan" and "top1" not in metrics and metrics["epochs"] == 3
@@ -229,7 +240,8 @@ def test_it_is_a_run_with_losses_and_no_accuracy(made, shades):
     )
     assert metrics["images"] == 3 * 40 and metrics["n"] == 8
     assert metrics["discriminator"]["parameters"] > 0 < metrics["parameters"]
-    assert made.sheets["3"].shape == (16, 8, 8, 1) and made.sheets["strip"].shape == (20, 8, 8, 1)
+    sheets = outputs.sheets(made.path)
+    assert sheets["3"].shape == (16, 8, 8, 1) and sheets["strip"].shape == (20, 8, 8, 1)
     generated.check_makes_images(made.row, "it")
     with pytest.raises(ValueError, match="is a generator of images, not a classifier"):
         _ = made.model_file
@@ -271,10 +283,23 @@ def test_rows_that_cannot_be_trained_are_refused(fields, told):
 
 def test_other_commands_refuse_a_generator(made, tmp_path):
     from experiments.ensembles.compare import compare
-    from experiments.studies import attack, evaluate, export, predict  # noqa: F401
+    from experiments.studies import evaluate
 
     place = Place(runs=tmp_path)
     with pytest.raises(ValueError, match="not a classifier"):
         evaluate.of_run(made, place)
     with pytest.raises(ValueError, match="an ensemble has two members"):
         compare([made], place, tmp_path)
+    vote = recipes.parse(
+        {"recipe": "test/vote", "kind": "vote", "data": {"name": "shades"}, "members": ["a", "b"]}
+        | {"rule": "mode"},
+        "test",
+    )
+    with pytest.raises(ValueError, match="a: .*of kind gan, which makes images"):
+        members.check(vote, {"a": made.row, "b": made.row}, place)
+
+
+def test_images_that_cannot_be_made_are_refused_before_anything_runs(tmp_path):
+    row = recipes.load("generators/mnist_small", {"data.size": 27})
+    with pytest.raises(ValueError, match="27x27 pixels"):
+        plan.one(row, tmp_path / "run", Place(runs=tmp_path))
