@@ -12,7 +12,8 @@ import augment
 from experiments.datasets import Dataset
 from experiments.generate import networks
 from experiments.generate.updates import update
-from experiments.recipes.gan import Gan, Network
+from experiments.recipes.averages import Ema
+from experiments.recipes.gan import Gan
 from experiments.training import optimizers
 from experiments.training.feed import order
 
@@ -53,8 +54,9 @@ class Pair:
         self.generator = networks.generator(row.generator, self.shape, conditional)
         self.discriminator = networks.discriminator(row.discriminator, self.shape, conditional)
         self._loss = LOSSES[row.loss]
-        self._of_generator = _optimizer(row.generator, use_ema=True, ema_momentum=row.generator.ema)
-        self._of_discriminator = _optimizer(row.discriminator)
+        ema = Ema(name="ema", decay=row.generator.ema) if row.generator.ema else None
+        self._of_generator = optimizers.make(row.generator.optimizer, average=ema)
+        self._of_discriminator = optimizers.make(row.discriminator.optimizer)
         for optimizer, network in self._both():
             optimizer.build(network.trainable_variables)
         self._compiled: dict[tuple, tuple] = {}
@@ -79,9 +81,10 @@ class Pair:
         spec, conditional = self.row.generator, self.classes if self.row.conditional else None
         model = networks.generator(spec, self.shape, conditional, name="averaged")
         model.set_weights(self.generator.get_weights())
-        means = self._of_generator._model_variables_moving_average
-        for variable, mean in zip(model.trainable_variables, means, strict=True):
-            variable.assign(ops.copy(mean.value))  # JAX donates the buffers of what predicts
+        if self.row.generator.ema:
+            pairs = self._of_generator.pairs()
+            for variable, (_, mean) in zip(model.trainable_variables, pairs, strict=True):
+                variable.assign(ops.copy(mean.value))  # JAX donates the buffers of what predicts
         return model
 
     def step(self, number: int, real: np.ndarray, labels: np.ndarray) -> tuple:
@@ -169,8 +172,3 @@ def steps(row: Gan, data: Dataset) -> int:
 
 def _seen(images, packed, code):
     return images if code is None else augment.apply_packed(images, packed, code)
-
-
-def _optimizer(spec: Network, **more) -> keras.optimizers.Optimizer:
-    arguments = spec.optimizer.model_dump() | more
-    return optimizers.make(type(spec.optimizer)(**arguments))

@@ -21,7 +21,11 @@ class Network(Part):
 
 
 class Generator(Network):
-    """From `latent` normal numbers to an image; `ema` is the decay of its averaged weights."""
+    """From `latent` normal numbers to an image; `ema` is the decay of its averaged weights.
+
+    It is at most k / (9 + k) in step k, as of `Ema`: the first weights, which make noise, do not
+    count for long. 0 averages nothing.
+    """
 
     latent: Positive = 100
     ema: Fraction = 0.999

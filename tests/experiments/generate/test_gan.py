@@ -165,17 +165,18 @@ def test_an_epoch_has_whole_batches_of_all_images(shades):
         steps(a_row(batch_size=41), shades)
 
 
-def test_averaged_weights_are_the_mean_by_their_decay(shades):
-    row = a_row()
-    pair, means = Pair(row, shades), None
-    for number, (images, labels) in enumerate(epoch(row, shades, 0)):
+@pytest.mark.parametrize("decay", [0.0, 0.3, 0.999])
+def test_averaged_weights_leave_the_first_ones_soon(decay, shades):
+    """By hand: decay in step k is at most k / (9 + k); without decay they are the last ones."""
+    pair = Pair(a_row(generator={**SMALL, "latent": 4, "ema": decay}), shades)
+    means = [v.numpy() for v in pair.generator.trainable_variables]
+    for number, (images, labels) in enumerate(epoch(pair.row, shades, 0)):
         pair.step(number, images, labels)
+        kept = min(decay, (number + 1) / (number + 10))
         now = [v.numpy() for v in pair.generator.trainable_variables]
-        # Keras begins the average with the first weights that it sees.
-        means = (
-            now if means is None else [0.5 * a + 0.5 * b for a, b in zip(means, now, strict=True)]
-        )
+        means = [kept * a + (1 - kept) * b for a, b in zip(means, now, strict=True)]
     for mean, variable in zip(means, pair.averaged().trainable_variables, strict=True):
+        # Float32 sums in another order.
         np.testing.assert_allclose(mean, variable.numpy(), rtol=1e-4, atol=1e-5)
 
 
