@@ -29,6 +29,18 @@ class Reader:
                     f"{name} must be one of {', '.join(table)}, got {getattr(self, name)!r}"
                 )
 
+    @classmethod
+    def taken_from(cls, options: dict):
+        """Return a reader as `options` say, of which it takes its own out."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        found = {name: options.pop(name) for name in names if name in options}
+        return cls(**found | {"target_size": tuple(found.get("target_size", (256, 256)))})
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what is read."""
+        return (*self.target_size, len(MODES[self.color_mode]))
+
     def __call__(self, path: str | os.PathLike) -> np.ndarray:
         """Return the pixels (h, w, c) of a file, uint8; a ValueError names one that has none."""
         try:

@@ -1,21 +1,19 @@
-"""Iterators of ImageDataGenerator: `keras.utils.PyDataset`s, over arrays and over folders."""
+"""Iterators of ImageDataGenerator: `keras.utils.PyDataset`s, here over arrays."""
 
-import concurrent.futures
 import dataclasses
 import os
-import pathlib
 import threading
 import typing
 
 import keras
 import numpy as np
 
-from augment import _apply, _files, _pixels, _uniforms
+from augment import _apply, _pixels, _uniforms
 
 
 @dataclasses.dataclass(kw_only=True)
 class Options:
-    """What both iterators take; see ImageDataGenerator.flow."""
+    """What all iterators take; see ImageDataGenerator.flow."""
 
     batch_size: int = 32
     shuffle: bool = True
@@ -168,64 +166,3 @@ def _check_classes(y, border: int) -> None:
             f"the first {border} labels, for validation, and the other {len(y) - border} have "
             "different classes: shuffle the data, or set ignore_class_split=True"
         )
-
-
-class DirectoryIterator(Iterator):
-    """Over a folder with one folder per class; see ImageDataGenerator.flow_from_directory.
-
-    Attributes:
-        filenames: paths relative to the folder.
-        classes: class number of each image.
-        class_indices: number by class name.
-
-    """
-
-    def __init__(self, generator, directory, read, classes, class_mode, **options):
-        follow_links = options.pop("follow_links", False)
-        options = Options(**options)
-        modes = ("categorical", "sparse", "binary", "input", None)
-        if class_mode not in modes:
-            raise ValueError(f"class_mode must be one of {modes}, got {class_mode!r}")
-        self.directory = pathlib.Path(directory)
-        if not self.directory.is_dir():
-            raise ValueError(f"{self.directory} is not a folder")
-        names = classes or _files.class_folders(self.directory)
-        if class_mode == "binary" and len(names) != 2:
-            raise ValueError(f"class_mode 'binary' needs two classes, {directory} has {len(names)}")
-        self.class_indices = {name: number for number, name in enumerate(names)}
-        self.class_mode = class_mode
-        self._read = read
-        self.filenames, numbers = [], []
-        for name, number in self.class_indices.items():
-            files = _files.image_files(self.directory / name, follow_links)
-            files = files[options.split(len(files), generator.validation_split)]
-            self.filenames += [os.path.relpath(path, self.directory) for path in files]
-            numbers += [number] * len(files)
-        self.classes = np.array(numbers, "int32")
-        self.labels, self.num_classes, self.samples = self.classes, len(names), len(numbers)
-        if not self.samples and not options.subset:
-            raise ValueError(
-                f"no images ({', '.join(_files.SUFFIXES)}) in the class folders of {directory}"
-            )
-        super().__init__(generator, self.samples, options)
-        print(f"Found {self.samples} images belonging to {self.num_classes} classes.")
-
-    @property
-    def filepaths(self) -> list[str]:
-        """Paths of the images, in the order of `filenames`."""
-        return [os.path.join(self.directory, name) for name in self.filenames]
-
-    def _images(self, chosen) -> np.ndarray:
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            paths = (self.directory / self.filenames[index] for index in chosen)
-            return np.stack(list(pool.map(self._read, paths)))
-
-    def _with_labels(self, images, chosen):
-        labels = self.classes[chosen]
-        if self.class_mode is None:
-            return images
-        if self.class_mode == "input":
-            return images, images.copy()
-        if self.class_mode == "categorical":
-            return images, np.eye(self.num_classes, dtype=images.dtype)[labels]
-        return images, labels.astype(images.dtype)

@@ -12,7 +12,8 @@ import numpy as np
 
 from augment import _apply, _draw, _standardize
 from augment._files import Reader
-from augment._iterators import ArrayIterator, DirectoryIterator
+from augment._from_files import DataFrameIterator, DirectoryIterator
+from augment._iterators import ArrayIterator
 from augment.policy import Policy
 
 # Fields of a policy by what arguments are called: as they are, or with "_range".
@@ -203,10 +204,37 @@ class ImageDataGenerator:
                 or no image of 8 bits per channel (when it is read).
 
         """
-        how = {k: options.pop(k) for k in ("interpolation", "keep_aspect_ratio") if k in options}
-        read = Reader(tuple(target_size), color_mode, **how)
-        options["batch_size"] = batch_size
+        options |= {"target_size": target_size, "color_mode": color_mode, "batch_size": batch_size}
+        read = Reader.taken_from(options)
         return DirectoryIterator(self, directory, read, classes, class_mode, **options)
+
+    def flow_from_dataframe(
+        self,
+        dataframe,
+        directory: str | os.PathLike | None = None,
+        x_col: str = "filename",
+        y_col: str | typing.Sequence[str] = "class",
+        weight_col: str | None = None,
+        **options,
+    ) -> DataFrameIterator:
+        """Iterate over image files that a table names.
+
+        Args:
+            dataframe: a pandas DataFrame, or any mapping of columns.
+            directory: folder of the file names in the column `x_col`.
+            x_col: column of file names.
+            y_col: column of classes or lists of them; of anything for "raw" and "multi_output".
+            weight_col: column of sample weights.
+            **options: those of `flow_from_directory`, with two modes more; `validate_filenames`
+                (True) leaves out, with a warning, rows without an image file.
+
+        Raises:
+            ValueError: no such column or class, no text where one is due, no images.
+
+        """
+        read = Reader.taken_from(options)
+        columns = (x_col, y_col, weight_col)
+        return DataFrameIterator(self, dataframe, read, columns, directory=directory, **options)
 
     def fit(self, x, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
         """Compute `mean`, `std` and `zca_whitening_matrix` from sample images.

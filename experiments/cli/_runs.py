@@ -10,9 +10,10 @@ from rich.table import Table
 from experiments.ensembles.parts import SETS
 from experiments.plan import Estimate
 from experiments.reports.sections import ensembles
+from experiments.reports.words import between
 from experiments.training.views import VIEWS, told
 
-WIDE = 104  # characters that the whole table of a comparison needs
+WIDE = 122  # characters that the whole table of a comparison needs
 OF_VIEWS = 8  # and that a column with views adds
 
 
@@ -20,25 +21,29 @@ def results(found: Sequence[dict]) -> Table:
     """Table of runs: accuracies in percent on n validation images, parameters, time."""
     counts = sorted({metrics["n"] for metrics in found})
     chosen = [metrics for metrics in found if metrics.get("keep") == "best"]
-    caption = f"n = {', '.join(f'{n:,}' for n in counts)} validation images"
+    caption = f"in percent of n = {', '.join(f'{n:,}' for n in counts)} validation images"
     if chosen:
         caption += "; *: of the best epoch on these images, which is a choice by them"
-    out = Table(caption=caption)
+    caption += "; 95 %: interval of top-1 (Wilson)"
+    out = Table(caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     out.add_column("run", style="bold", no_wrap=True)
-    for column in ("top-1 %", "top-3 %", "top-5 %", "parameters", "epochs", "seconds"):
+    for column in ("top-1", "95 %", "top-3", "top-5", "parameters", "epochs", "seconds"):
         out.add_column(column, justify="right", no_wrap=True)
     for metrics in found:
-        scores = (f"{metrics[key]:.2f}" for key in ("top1", "top3", "top5"))
+        top1, *others = (f"{metrics[key]:.2f}" for key in ("top1", "top3", "top5"))
         out.add_row(
             metrics["recipe"].rpartition("/")[2] + (" *" if metrics in chosen else ""),
-            *scores,
+            top1,
+            between(metrics),
+            *others,
             f"{metrics['parameters']:,}",
             str(metrics.get("epochs", "–")),
             f"{metrics['seconds']:.0f}" if "seconds" in metrics else "–",
         )
         if several := metrics.get("with_views"):
-            scores = (f"{several[key]:.2f}" for key in ("top1", "top3", "top5"))
-            out.add_row(f"  with {several['views']}", *scores)
+            top1, *others = (f"{several[key]:.2f}" for key in ("top1", "top3", "top5"))
+            told_of = between(several | {"n": metrics["n"]})
+            out.add_row(f"  with {several['views']}", top1, told_of, *others)
     return out
 
 
@@ -132,6 +137,9 @@ def _caption(rows: Sequence[dict]) -> str:
         said += f"; weights fitted on {rows[0]['fitted_on']:,} images that the members held out"
         said += ", plain ones" if several else ""
     said += "; an ensemble costs the sum of the members that it asks"
+    said += (
+        "; low, high: 95 % interval of top-1 (Wilson); p: exact McNemar test beside the best member"
+    )
     if rows[0]["latency_ms"]:
         said += "; latency of one image, images/s in batches of 32"
         said += ", of plain calls" if several else ""

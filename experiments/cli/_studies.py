@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from experiments.reports.words import between
 from experiments.studies.attack import Attacked
 from experiments.studies.evaluate import Evaluation
 from experiments.studies.export import TOLERANCE, Exported
@@ -28,7 +29,7 @@ def evaluation(console: Console, found: Evaluation) -> None:
         console.print("these are other images than those that the run was validated on")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("measure")
-    columns = [(found.scores, found.by_class)]
+    columns, n = [(found.scores, found.by_class)], {"n": found.n}
     table.add_column("plain" if found.with_views else "value", justify="right", style="bold")
     if found.with_views:
         columns.append((found.with_views, found.by_class_with_views))
@@ -37,8 +38,10 @@ def evaluation(console: Console, found: Evaluation) -> None:
     for key in found.scores:
         percent = key.startswith("top")
         values = (scores[key] for scores, _ in columns)
-        cells = (f"{value:.2f} %" if percent else f"{value:.4f}" for value in values)
+        cells = [f"{value:.2f} %" if percent else f"{value:.4f}" for value in values]
         table.add_row(key.replace("top", "top-"), *cells)
+        if key == "top1":
+            table.add_row("  95 % interval", *(between(scores | n) for scores, _ in columns))
     ranked = sorted(found.by_class.items(), key=lambda item: -item[1])
     shown = min(EXTREMES, len(ranked) // 2)
     for place, part in (("best", ranked[:shown]), ("worst", ranked[len(ranked) - shown :])):

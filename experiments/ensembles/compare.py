@@ -77,11 +77,14 @@ def compare(
     shared = {"n": len(labels), "fitted_on": fitted.images, "repeats": repeats}
     shared["load"] = os.getloadavg()[0]
     disagreement = 100 * stacking.disagreement(own)
+    alone = [own[:, number].argmax(axis=1) == labels for number in range(len(members))]
+    best = max(alone, key=np.sum)
     found = [
         _TOLD
         | choice.told
         | shared
         | _scores(choice, labels, disagreement)
+        | _trust(choice, labels, best)
         | more
         | _costs(choice, times)
         for choice, more in zip(ways, with_views, strict=True)
@@ -172,6 +175,15 @@ def _scores(choice: Choice, labels: np.ndarray, disagreement: np.ndarray) -> dic
         "calibration_error": scores.calibration_error(choice.probs, labels),
         "disagreement": float(others.mean()) if others.size else "",
     }
+
+
+def _trust(choice: Choice, labels: np.ndarray, best: np.ndarray) -> dict:
+    """Tell how far top-1 can be trusted; `best` (n,) is what the best member is right about."""
+    right = choice.probs.argmax(axis=1) == labels
+    low, high = scores.interval(100 * right.mean(), len(labels))
+    itself = choice.told["kind"] == "member" and np.array_equal(right, best)
+    p = "" if itself else scores.mcnemar(right, best)
+    return {"top1_low": low, "top1_high": high, "p_best_member": p}
 
 
 def _costs(choice: Choice, times: dict[pathlib.Path, tuple[float, float]]) -> dict:

@@ -223,7 +223,8 @@ def resolve(content: dict, paper: str, name: str, overrides: Mapping[str, Any]) 
         raise ValueError(f"{paper}.yaml, {error}") from None
     # A stack trains no network, a vote nothing: of the base they take only the fields they have.
     fields = _schema(row, place).model_fields
-    base = {key: value for key, value in (content.get("base") or {}).items() if key in fields}
+    base = _merge.named(content.get("base") or {})
+    base = {key: value for key, value in base.items() if key in fields}
     merged = _merge.put(_merge.over(base, row), overrides)
     return _validate({"recipe": f"{paper}/{name}", **merged}, place)
 

@@ -7,6 +7,16 @@ from augment import _yaml
 
 # What is said of one row and no other: `like` does not hand it on.
 OWN = ("expect", "note", "title", "like")
+# What may be said by its name alone: `data: folder` for `data: {name: folder}`.
+NAMED = ("data", "model", "optimizer", "schedule")
+
+
+def named(content: Mapping[str, Any]) -> dict:
+    """Return fields with those spelled out that are said by their name alone."""
+    return {
+        key: {"name": value} if key in NAMED and isinstance(value, str) else value
+        for key, value in content.items()
+    }
 
 
 def over(base: Mapping, change: Mapping) -> dict:
@@ -28,7 +38,7 @@ def over(base: Mapping, change: Mapping) -> dict:
 def row_of(content: Mapping, name: str, seen: tuple[str, ...] = ()) -> dict:
     """Return a row's own fields over those of the row that it is `like`, and so on; no base."""
     rows = content["rows"]
-    row = rows[name] or {}
+    row = named(rows[name] or {})
     if "like" not in row:
         return row
     model, chain = row["like"], (*seen, name)
@@ -47,8 +57,8 @@ def put(content: dict, overrides: Mapping[str, Any]) -> dict:
         for other in overrides:
             if other.startswith(f"{field}."):
                 raise ValueError(f"--set {field} and --set {other} contradict each other")
-    changed = dict(content)
-    for field, value in overrides.items():
+    changed = named(content)
+    for field, value in named(overrides).items():
         *parents, last = field.split(".")
         place = changed
         for parent in parents:

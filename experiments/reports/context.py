@@ -79,7 +79,7 @@ class Shown:
 
 def _seen(run: Run) -> tuple:
     """Return what runs have in common that were judged on the same images, of whatever size."""
-    return run.dataset["name"], tuple(run.dataset["class_names"]), len(run.labels)
+    return run.dataset["name"], tuple(run.dataset["class_names"]), run.metrics["n"]
 
 
 def _titles(seen: Sequence[tuple]) -> list[str]:

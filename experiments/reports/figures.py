@@ -18,7 +18,11 @@ CURVES = (("top1", "top-1, %"), ("loss", "loss"))
 def of_run(run: Run) -> dict[str, Figure]:
     """Draw the figures of one run by name, which is also the name of the PNG file."""
     figures = _learning(run) if run.history else {}
-    figures["confusion"] = plots.confusion(run.confusion, run.names)
+    return figures | _classes(run) if run.has_outputs else figures
+
+
+def _classes(run: Run) -> dict[str, Figure]:
+    figures = {"confusion": plots.confusion(run.confusion, run.names)}
     order = np.argsort(-np.nan_to_num(run.class_accuracy, nan=-1), kind="stable")
     names, accuracy = np.array(run.names)[order], run.class_accuracy[order]
     if run.classes <= plots.NAMED:
@@ -85,6 +89,8 @@ def trained(run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 def image_grids(run: Run) -> dict[str, Figure]:
     """Draw mistakes and augmented images; the page itself shows them image by image."""
+    if not run.has_outputs:
+        return {}
     figures, samples = {}, run.samples
     if len(samples["wrong_images"]):
         pairs = zip(samples["wrong_labels"], samples["wrong_predictions"], strict=True)

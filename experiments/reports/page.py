@@ -91,12 +91,19 @@ def _runs(folders: Sequence[pathlib.Path]) -> list[Run]:
     """Return the runs that folders are or hold, read whole, each once."""
     found = {}
     for folder in folders:
-        named = Run(folder).begun or not folder.is_dir()
-        for run in [Run(folder)] if named else find([folder]):
+        for run in _inside(folder):
             found.setdefault(run.path.resolve(), run)
     if not found:
         raise ValueError("no run folders given: name at least one finished run")
     return [run.check() for run in found.values()]
+
+
+def _inside(folder: pathlib.Path) -> list[Run]:
+    """Return the run that a folder is, else those that it holds: none where it holds a study."""
+    if Run(folder).begun or not folder.is_dir():
+        return [Run(folder)]
+    studied = any(_below([folder], name) for name in tables.STUDIES)
+    return find([folder]) if Run.all_below(folder) or not studied else []
 
 
 def _below(folders: Sequence[pathlib.Path], name: str) -> list[pathlib.Path]:
@@ -123,7 +130,8 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
         undefined=jinja2.StrictUndefined,
     )
     filters = {
-        name: getattr(words, name) for name in ("number", "duration", "signed", "with_views")
+        name: getattr(words, name)
+        for name in ("number", "duration", "signed", "with_views", "between")
     }
     environment.filters.update(filters)
     return environment.get_template("base.html").render(
@@ -196,7 +204,7 @@ def _facts(runs: Sequence[Run]) -> dict[str, str]:
         "training images": lambda run: (
             f"{run.dataset['train']:,}" if run.dataset.get("train") else None
         ),
-        "validation images": lambda run: f"{len(run.labels):,}",
+        "validation images": lambda run: f"{run.metrics['n']:,}",
         "pixels": lambda run: "×".join(map(str, run.dataset.get("image_shape") or ())) or None,
     }
     told = {unit: unique(map(value, runs)) for unit, value in facts.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from experiments.runs import Run, history
+from experiments.runs import Run, history, scores
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -29,6 +29,14 @@ def spoken(seconds: float) -> str:
 def signed(points: float) -> str:
     """Format a difference with its sign and one digit."""
     return f"{points:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def between(metrics: Mapping[str, Any]) -> str:
+    """Say from where to where the top-1 of a run or member may lie, by how many images it had."""
+    if metrics.get("n") is None:
+        return ""
+    low, high = scores.interval(metrics["top1"], metrics["n"])
+    return f"{low:.1f}–{high:.1f}"
 
 
 def cut(text: str, length: int) -> str:

@@ -1,6 +1,7 @@
 """What a run saw: a data set described without its images, and compared with another."""
 
-from collections.abc import Mapping
+import collections
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Of images that are enlarged when they are read, what is digested. Older versions decoded them
@@ -58,3 +59,12 @@ def same_pixels(known: Mapping[str, Any], given: Mapping[str, Any], split: str) 
     if older and (" " in one) != (" " in other):
         return None
     return one == other
+
+
+def short_names(given: Sequence[str], ids: Sequence[str] = (), length: int = 22) -> list[str]:
+    """Return the first synonym of each name, cut to `length`; equal ones get their class id."""
+    short = [name.partition(",")[0].strip() or name for name in given]
+    short = [name if len(name) <= length else name[: length - 1].rstrip() + "…" for name in short]
+    count = collections.Counter(short)
+    keys = ids if len(ids) == len(given) else range(len(given))
+    return [f"{s} ({key})" if count[s] > 1 else s for s, key in zip(short, keys, strict=True)]

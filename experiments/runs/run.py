@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import collections
 import functools
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from experiments._files import atomic, write_json
 from experiments.recipes.kinds import KINDS, Kind
 from experiments.recipes.schemas import Row
 from experiments.runs import _reading, history, metrics, names, outputs, scores
-from experiments.runs.dataset import describe, other_data
+from experiments.runs.dataset import describe, other_data, short_names
 
 # metrics.json is computed from the same predictions; half a point leaves room for rounding
 # and for another device, and none for the files of another run.
@@ -143,6 +142,11 @@ class Run:
         return _reading.read(self.path / names.SAMPLES, outputs.read, outputs.SAMPLES)
 
     @property
+    def has_outputs(self) -> bool:
+        """Whether the run kept more than its result: published copies leave both files out."""
+        return any((self.path / name).is_file() for name in (names.PREDICTIONS, names.SAMPLES))
+
+    @property
     def has_samples(self) -> bool:
         """Whether images were kept: copies of runs may leave them out."""
         return (self.path / names.SAMPLES).is_file()
@@ -200,9 +204,12 @@ class Run:
             raise ValueError(f"{self.path} is not a folder: give the folder of a finished run")
         if not self.finished:
             _reading.existing(self.path / names.METRICS)
+        _ = self.row, self.environment, self.dataset, self.metrics, self.history, self.progress
+        return self._check_outputs() if self.has_outputs else self
+
+    def _check_outputs(self) -> Run:
         damaged = functools.partial(_reading.damaged, self.path / names.PREDICTIONS)
-        _ = self.row, self.environment, self.dataset, self.metrics, self.history, self.samples
-        _ = self.progress
+        _ = self.samples
         if self.probs.ndim != 2 or len(self.probs) != len(self.labels) or not len(self.labels):
             shapes = f"probs {self.probs.shape}, labels {self.labels.shape}"
             raise damaged(f"{shapes}: (n, classes) and (n,) are expected")
@@ -287,12 +294,3 @@ class Run:
         if not keep_state:
             shutil.rmtree(self.state, ignore_errors=True)
         return found
-
-
-def short_names(given: Sequence[str], ids: Sequence[str] = (), length: int = 22) -> list[str]:
-    """Return the first synonym of each name, cut to `length`; equal ones get their class id."""
-    short = [name.partition(",")[0].strip() or name for name in given]
-    short = [name if len(name) <= length else name[: length - 1].rstrip() + "…" for name in short]
-    count = collections.Counter(short)
-    keys = ids if len(ids) == len(given) else range(len(given))
-    return [f"{s} ({key})" if count[s] > 1 else s for s, key in zip(short, keys, strict=True)]

@@ -1,8 +1,12 @@
 """How good probabilities are: accuracies in percent, likelihood, calibration. No Keras."""
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
 TOP = (1, 3, 5)
+NORMAL_95 = 1.959964  # standard deviations on either side of the mean that hold 95 %
 
 
 def accuracy(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -39,6 +43,47 @@ def calibration_error(probs: np.ndarray, labels: np.ndarray, bins: int = 15) -> 
     inner_edges = np.arange(1, bins) / bins
     by_bin = np.bincount(np.digitize(confidence, inner_edges, right=True), gaps)
     return float(100 * np.abs(by_bin).sum() / len(labels))
+
+
+class Interval(NamedTuple):
+    """From where to where an accuracy may lie, in percent."""
+
+    low: float
+    high: float
+
+
+def interval(percent: float, n: int) -> Interval:
+    """Return the 95 % confidence interval of an accuracy in percent that n images gave.
+
+    It tells what other images of the same kind would give, not what training again would. Source:
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    Raises ValueError for an accuracy outside of 0 to 100 and fewer than one image.
+    """
+    if not 0 <= percent <= 100 or n < 1:
+        raise ValueError(f"{percent} % of n={n} images: 0 to 100 % of at least one are expected")
+    share, squared = percent / 100, NORMAL_95**2
+    middle = share + squared / (2 * n)
+    half = NORMAL_95 * math.sqrt(share * (1 - share) / n + squared / (4 * n * n))
+    low, high = (100 * (middle + side * half) / (1 + squared / n) for side in (-1, 1))
+    # Where no image is right, or all are, rounding must not leave 0 to 100.
+    return Interval(max(low, 0.0), min(high, 100.0))
+
+
+def mcnemar(right: np.ndarray, other: np.ndarray) -> float:
+    """Return the p value of the exact McNemar test of two models on the same n images.
+
+    `right` and `other` (n,) tell of each image whether a model is right. Only images on which one
+    is right and the other wrong count: p is the probability that they divide at least as unevenly
+    if both models are equally good. Source: Q. McNemar, Psychometrika 12, 1947.
+    Raises ValueError for models asked about other numbers of images.
+    """
+    right, other = np.asarray(right, bool), np.asarray(other, bool)
+    if right.shape != other.shape or right.ndim != 1:
+        raise ValueError(f"right {right.shape} and {other.shape}: both must be of the same (n,)")
+    from scipy.stats import binomtest
+
+    ours, theirs = int((right & ~other).sum()), int((other & ~right).sum())
+    return float(binomtest(ours, ours + theirs).pvalue) if ours + theirs else 1.0
 
 
 def _checked(probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ ROBUSTNESS = "robustness.csv"
 PHONE = "phone.csv"
 # Of explained images: what there is, numbers, and a sheet for each method.
 EXPLAINED, SALIENCY = "saliency.json", "saliency.csv"
+STUDIES = (COMPARISON, ROBUSTNESS, PHONE, EXPLAINED)
 
 
 def sheet(method: str) -> str:

@@ -39,9 +39,16 @@ UNITS = {"M": 1e6}
 WITH_VIEWS = tuple(
     Column(f"top1_{name}", f"with\n{name}", "%", 2, max) for name in VIEWS if name != "none"
 )
+# Not of comparisons of before.
+INTERVAL = (
+    Column("top1_low", "low", "%", 1, detail=True),
+    Column("top1_high", "high", "%", 1, detail=True),
+    Column("p_best_member", "p", "", 3, detail=True),
+)
 COLUMNS = (
     Column("top1", "top-1", "%", 2, max),
     *WITH_VIEWS,
+    *INTERVAL,
     Column("top3", "top-3", "%", 2, max, detail=True),
     Column("top5", "top-5", "%", 2, max),
     Column("calibration_error", "ECE", "%", 2, min),
@@ -52,6 +59,7 @@ COLUMNS = (
     Column("latency_ms", "latency", "ms", 1),
     Column("images_per_second", "images", "per s", 0, detail=True),
 )
+OPTIONAL = (*WITH_VIEWS, *INTERVAL)
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
@@ -73,9 +81,9 @@ def best(rows: Sequence[Mapping[str, Any]]) -> set[tuple[int, str]]:
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
     """Read a comparison; ValueError that names the file where it is damaged."""
-    numbers = [*(column.key for column in COLUMNS if column not in WITH_VIEWS), "n", "fitted_on"]
+    numbers = [*(column.key for column in COLUMNS if column not in OPTIONAL), "n", "fitted_on"]
     texts = ("ensemble", "kind", "rule", "weights", "device", "date", "command")
-    optional = [column.key for column in WITH_VIEWS]
+    optional = [column.key for column in OPTIONAL]
     fix = "compare again, or remove it"
     return tables.read(path, numbers, texts, fix, optional=optional)
 

@@ -211,8 +211,8 @@ def _another_task(run: Run, published_on: str | None) -> str:
         return ""
     if run.classes != whole.classes:
         return f"{run.classes} of {whole.classes} classes"
-    if len(run.labels) < whole.validation:
-        return f"{len(run.labels):,} of {whole.validation:,} validation images"
+    if run.metrics["n"] < whole.validation:
+        return f"{run.metrics['n']:,} of {whole.validation:,} validation images"
     train, share = run.dataset.get("train"), getattr(run.row, "share", Share())
     left = whole.train * (1 - share.holdout) * (1 - 1 / share.folds if share.folds else 1)
     # A share is taken of each class, rounded: up to one image of each may be on the other side.

@@ -48,9 +48,8 @@ def confused_pairs(confusion: np.ndarray, limit: int = PAIRS) -> list[tuple[int,
 def _part(
     run: Run, context: Context, key: str, label: str, drawn: Mapping[str, Figure]
 ) -> dict[str, Any]:
-    from experiments.reports import figures, svg
+    from experiments.reports import svg
 
-    width = run.samples["wrong_images"].shape[2] if len(run.samples["wrong_images"]) else THUMBNAIL
     return {
         "key": key,
         "label": label,
@@ -58,6 +57,18 @@ def _part(
         "facts": _facts(run, context.runs),
         "notes": _notes(run) if run.history else "",
         "figures": svg.inline(drawn, key, label),
+        **_outputs(run),
+    }
+
+
+def _outputs(run: Run) -> dict[str, Any]:
+    """Return what the page shows of single images and classes; published copies have none."""
+    from experiments.reports import figures, svg
+
+    if not run.has_outputs:
+        return {"pairs": None, "mistakes": (), "strips": ()}
+    width = run.samples["wrong_images"].shape[2] if len(run.samples["wrong_images"]) else THUMBNAIL
+    return {
         "pairs": [
             (run.names[a], run.names[b], *counts) for a, b, *counts in confused_pairs(run.confusion)
         ],

@@ -104,8 +104,8 @@ def test_results_with_views_stand_below_the_plain_ones(make_run, tmp_path):
     screen.print(_runs.results([Run(folder).metrics]))
     lines = [line.replace("│", " ").split() for line in screen.export_text().splitlines()]
     plain = next(number for number, line in enumerate(lines) if line[:1] == ["alphanet_v4"])
-    assert "45.00" in lines[plain]
-    assert lines[plain + 1] == ["with", "mirror", "48.50", "70.20", "80.30"]
+    assert lines[plain][2:4] == ["45.00", "25.8–65.8"]
+    assert lines[plain + 1] == ["with", "mirror", "48.50", "28.7–68.8", "70.20", "80.30"]
 
 
 def test_a_comparison_with_views_fits_a_narrow_console():

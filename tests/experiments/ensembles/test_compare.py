@@ -16,7 +16,7 @@ from experiments.ensembles import compare as comparisons
 from experiments.ensembles import vote as votes
 from experiments.place import Place
 from experiments.reports.sections import ensembles
-from experiments.runs import Run, find, names, outputs, tables
+from experiments.runs import Run, find, names, outputs, scores, tables
 from stacking.vote import RULES
 
 
@@ -85,6 +85,10 @@ def test_known_answers_on_made_up_predictions(made_up, compare):
     assert rows["b"]["loss"] == pytest.approx(-np.log([SURE, 0.1, 0.1, 0.1]).mean())
     # b is right on one image of four at confidence 0.8, all in one bin.
     assert rows["b"]["calibration_error"] == pytest.approx(55, abs=1e-4)
+    # c is the best member, right on all four; b is wrong on three of them: p = 2 / 2**3.
+    told = {name: row["p_best_member"] for name, row in rows.items()}
+    assert (told["b"], told["a"], told["c"]) == (0.25, 1.0, "")
+    assert (rows["a"]["top1_low"], rows["a"]["top1_high"]) == scores.interval(75, 4)
     assert (rows["mode"]["parameters"], rows["mode"]["macs"]) == (27, 250)
     assert (rows["b"]["parameters"], rows["b"]["macs"]) == (10, 50)
     assert {row["n"] for row in rows.values()} == {4}

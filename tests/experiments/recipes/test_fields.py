@@ -71,7 +71,7 @@ def test_a_rate_is_constant_unless_a_schedule_is_named(resolve):
         (PLATEAU | {"patience": 0}, "schedule.plateau.patience"),
         (PLATEAU | {"min_lr": -1}, "schedule.plateau.min_lr"),
         (PLATEAU | {"patiance": 3}, "schedule.plateau.patiance: Extra"),
-        ("plateau", "schedule: "),
+        ("platau", "schedule: .*'platau'"),
         (None, "schedule: "),
     ],
 )

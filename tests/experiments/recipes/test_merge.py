@@ -67,6 +67,25 @@ def test_a_mapping_that_names_another_thing_starts_anew(resolve):
     assert like.optimizer.learning_rate == 0.001
 
 
+@pytest.mark.parametrize("where", ["row", "like", "base", "set", "file"])
+def test_a_name_alone_stands_for_what_has_that_name(where, resolve):
+    said = {"data": "folder", "model": "resnet18", "optimizer": "sgd", "schedule": "cosine"}
+    rows = {"a": {}, "b": {}}
+    if where == "like":
+        rows = {"a": {"like": "b", "model": {"dropout": 0.5}}, "b": said}
+    elif where == "row":
+        rows["a"] = said
+    row = resolve(rows, **(said if where == "base" else {}))
+    if where == "set":
+        row = recipes.load(ROW, said)
+    elif where == "file":
+        row = recipes.parse({"recipe": "test/own", "epochs": 1} | said, "own.yaml")
+    assert row.data.name == "folder" and row.optimizer.name == "sgd"
+    assert row.model == {"name": "resnet18"} | ({"dropout": 0.5} if where == "like" else {})
+    assert row.schedule.name == "cosine"
+    assert recipes.parse(row.model_dump(exclude_none=True), "again") == row
+
+
 def test_a_kind_takes_of_base_what_it_has(resolve):
     row = resolve({"a": {"kind": "vote", "members": ["b"]}, "b": None}, seed=3, batch_size=2)
     assert row.kind == "vote" and not hasattr(row, "seed")

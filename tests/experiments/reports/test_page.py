@@ -183,6 +183,25 @@ def test_a_damaged_folder_is_refused_by_the_files_name(make_run, tmp_path, name)
     assert not (tmp_path / "page.html").exists()
 
 
+def test_a_copy_that_keeps_the_result_alone_is_shown_without_single_images(
+    make_run, page_of, tmp_path
+):
+    whole, copy = (make_run(tmp_path / name, top1=top1) for name, top1 in (("a", 40), ("b", 60)))
+    for name in ("predictions.npz", "samples.npz"):
+        (copy / name).unlink()
+    found = page_of(whole, copy).source
+    of_whole, of_copy = found[found.index('<h2 id="run0">') :].split('<h2 id="run1">')
+    for told in ("Misclassified images", "Classes most often confused", "Augmented images"):
+        assert told in of_whole and told not in of_copy
+    assert "60.0 % top-1" in of_copy and "keeps its result alone" in of_copy
+    assert "curve_top1 of" in of_copy and "keeps its result alone" not in of_whole
+
+
+def test_the_results_that_the_project_publishes_can_be_reported(page_of):
+    found = page_of(ROOT / "experiments" / "results" / "records_cpu").source
+    assert "records/tiny_cpu_1h" in found and "keeps its result alone" in found
+
+
 def test_files_of_two_runs_are_refused(make_run, tmp_path):
     one, other = (make_run(tmp_path / str(v), top1=v, epochs=2) for v in (40, 60))
     (one / "predictions.npz").write_bytes((other / "predictions.npz").read_bytes())

@@ -7,7 +7,8 @@ import pytest
 
 from experiments import recipes
 from experiments.reports.sections.runs import confused_pairs
-from experiments.runs import Run
+from experiments.reports.words import between
+from experiments.runs import Run, scores
 
 
 def text(page) -> str:
@@ -23,6 +24,13 @@ def test_the_results_name_every_run_and_member(stacked):
     stack = stacked.row(1, "alphastack")
     assert stack[0] == "alphastack stack of 3, 1.6 points above its best member"
     assert stack[8:] == ["211.0", "3", "95.3", "–", "0:04:46"]
+
+
+def test_each_accuracy_has_its_interval(make_run, page_of, tmp_path):
+    found = page_of(make_run(tmp_path / "run", images=359, top1=96.1, epochs=2)).source
+    top1 = 100 * round(359 * 0.961) / 359
+    low, high = scores.interval(top1, 359)
+    assert f">{low:.1f}–{high:.1f}<" in found and "95 % interval" in found
 
 
 def test_runs_of_other_papers_are_no_members(make_run, page_of, tmp_path):
@@ -45,12 +53,12 @@ def test_a_heads_speed_is_told_apart_from_those_of_networks(make_run, page_of, t
 
 def test_the_epoch_that_validation_images_chose_is_told(make_run, page_of, tmp_path):
     run = make_run(tmp_path / "run", epochs=30)
-    last = f"{json.loads((run / 'metrics.json').read_text())['last_top1']:.1f}"
+    metrics = json.loads((run / "metrics.json").read_text())
+    last = f"{metrics['last_top1']:.1f}"
     assert float(last) < 47.7
     page = page_of(run)
-    assert (
-        page.row(1, "alphanet_v4")[1] == f"47.7 best of 30 epochs on these images, the last {last}"
-    )
+    told = f"best of 30 epochs on these images, the last {last}"
+    assert page.row(1, "alphanet_v4")[1] == f"47.7 {between(metrics)} {told}"
     assert f"Best epoch 24 of 30, chosen on these images; the last: {last} %" in text(page)
     # A run of an earlier version did not note it; the recipe and the history know.
     content = json.loads((run / "metrics.json").read_text())
@@ -83,7 +91,7 @@ def test_scores_with_views_stand_beside_the_plain_ones(make_run, page_of, tmp_pa
     plain = make_run(tmp_path / "plain", "alphanet/alphanet_v4b", top1=40.0, epochs=1)
     page = page_of(make_run(tmp_path / "run", epochs=1, with_views=several), plain)
     row = page.row(1, "alphanet_v4")
-    assert row[1] == "47.7 49.1 with shifts"
+    assert row[1].startswith("47.7 ") and row[1].endswith(" 49.1 with shifts")
     assert row[2].endswith(" 70.2 with shifts") and row[3].endswith(" 80.3 with shifts")
     assert "with" not in page.row(1, "alphanet_v4b")[1]
     assert "47.7 % top-1, 49.1 with shifts" in text(page)

@@ -21,7 +21,7 @@ def write(path, rows):
 def choice(name, kind, top1, rule="", **with_views):
     """Return a line of a comparison."""
     told = {"ensemble": name, "kind": kind, "rule": rule, "weights": "", "n": 500, "fitted_on": 0}
-    columns = [one for one in ensembles.COLUMNS if one not in ensembles.WITH_VIEWS]
+    columns = [one for one in ensembles.COLUMNS if one not in ensembles.OPTIONAL]
     numbers = dict.fromkeys((column.key for column in columns), 1.0)
     timed = {"latency_ms": "", "images_per_second": ""}
     return told | numbers | {"top1": top1, "macs": 1e6} | with_views | timed | PLACE
@@ -131,6 +131,15 @@ def test_figures_of_tables_are_kept_beside_the_page(make_run, comparison, card, 
     assert tmp_path / "plots" in written.plots
     names = {path.name for path in (tmp_path / "plots").iterdir()}
     assert names == {"ensembles0.png", "robustness0.png"}
+
+
+def test_a_folder_may_hold_a_study_alone(make_run, page_of, card, tmp_path):
+    run, alone = make_run(tmp_path / "run", epochs=1), tmp_path / "robust"
+    alone.mkdir()
+    card.rename(alone / card.name)
+    assert "robustness" in page_of(run, alone).ids
+    with pytest.raises(ValueError, match="no run folders"):
+        page_of(alone)
 
 
 def test_a_damaged_card_is_named(tmp_path):

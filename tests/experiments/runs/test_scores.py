@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
+from experiments.runs import scores
 from experiments.runs.scores import accuracy, calibration_error
 
 RNG = np.random.default_rng(0)
@@ -97,3 +99,30 @@ def test_calibration_needs_a_bin(bins):
 def test_scores_of_what_does_not_fit_are_refused(score, probs, labels, told):
     with pytest.raises(ValueError, match=told):
         score(probs, labels)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 10), (10, 10), (1, 3), (344, 359), (5218, 10_000)])
+def test_the_interval_is_that_of_scipy(right, n):
+    found = scores.interval(100 * right / n, n)
+    expected = binomtest(right, n).proportion_ci(method="wilson")
+    # Six digits of the normal quantile.
+    assert found == pytest.approx((100 * expected.low, 100 * expected.high), abs=1e-5)
+    assert 0 <= found.low < found.high <= 100
+
+
+@pytest.mark.parametrize(("percent", "n"), [(-1, 5), (100.5, 5), (50, 0)])
+def test_an_interval_needs_an_accuracy_and_an_image(percent, n):
+    with pytest.raises(ValueError, match="0 to 100 % of at least one"):
+        scores.interval(percent, n)
+
+
+def test_mcnemar_by_hand():
+    """Seven images tell the models apart: one is right on six, the other on one."""
+    right = np.array([1, 1, 1, 1, 1, 1, 0, 1, 1, 0], bool)
+    other = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 0], bool)
+    expected = 2 * (1 + 7) / 2**7
+    assert scores.mcnemar(right, other) == pytest.approx(expected)
+    assert scores.mcnemar(other, right) == pytest.approx(expected)
+    assert scores.mcnemar(right, right) == 1
+    with pytest.raises(ValueError, match="same"):
+        scores.mcnemar(right, other[:5])
