@@ -110,12 +110,12 @@ def explained(console: Console, found: Saliency) -> None:
         title = f"maps of {first['n']:,} images, %; {first['class']} class, seed {first['seed']}"
         caption = (
             "in box: share of the map; points: images whose highest pixel lies in the box; chance: "
-            "the boxes' area; deletion (low is good) and insertion (high): mean probability; "
-            "random: rank correlation with maps by random weights (low)"
+            "the boxes' area; delete (low is good) and insert (high): mean probability as pixels "
+            "go, or come; random: rank correlation with maps by random weights (low)"
         )
-        table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
+        table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("map", no_wrap=True)
-        for column in ("in box", "points", "chance", "deletion", "insertion", "random"):
+        for column in ("in box", "points", "chance", "delete", "insert", "random"):
             table.add_column(column, justify="right", no_wrap=True)
         for model, rows in itertools.groupby(found.rows, key=lambda row: row["model"]):
             table.add_section()

@@ -1,4 +1,4 @@
-"""What is made of finished runs: scores, answers, adversarial images, robustness, artifacts.
+"""What is made of finished runs: scores, answers, attacks, robustness, saliency, artifacts.
 
 Functions return data and notify a listener; the command line shows it.
 """

@@ -15,7 +15,13 @@ from experiments.studies._subjects import Pictures
 CELL, GAP = 100, 10  # units of 1/72 inch: side of a cell, space between cells
 LINE, SIZE = 12, 8.5  # height of a line of text, size of its font
 WIDEST = 9  # cells in a row, where a model has fewer
-INK, RIGHT, WRONG, BOX = "#1c2128", "#0f6b43", "#b3261e", "#ffd400"
+INK, BOX = "#1c2128", "#ffd400"
+# Before a prediction, and its color: right, wrong, nobody knows.
+MARKS = {
+    True: ("\N{CHECK MARK} ", "#0f6b43"),
+    False: ("\N{BALLOT X} ", "#b3261e"),
+    None: ("", INK),
+}
 COLORS = "inferno"
 HIGHEST = 99.5  # percentile of a map that gets the last color: single pixels would darken the rest
 LETTERS = 21  # of a class name that a cell has room for
@@ -110,18 +116,13 @@ def _outline(axes, box: np.ndarray | None) -> None:
 def _caption(
     first, second, column: Column, number: int, labels: np.ndarray | None, names: Sequence[str]
 ) -> None:
-    """Write the class of a map and its probability, and what the model says instead if it does."""
+    """Write what a map is of, how likely the model takes that, and what it says."""
     probs, explained = column.probs[number], column.classes[number]
     said = int(probs.argmax())
-    _write(first, ["map of", _cut(names[explained])])
-    color = INK if labels is None else RIGHT if said == labels[number] else WRONG
-    mark = (
-        "" if labels is None else "\N{CHECK MARK} " if said == labels[number] else "\N{BALLOT X} "
-    )
-    lines = [f"{mark}{_cut(names[said])}", f"{100 * probs[said]:.0f} %"]
-    if said != explained:
-        lines[1] += f" (map: {100 * probs[explained]:.0f} %)"
-    _write(second, lines, color=color)
+    sure = "" if said == explained else f" ({100 * probs[explained]:.0f} %)"
+    _write(first, ["map of", _cut(names[explained]) + sure])
+    mark, color = MARKS[None if labels is None else bool(said == labels[number])]
+    _write(second, [mark + _cut(names[said]), f"{100 * probs[said]:.0f} %"], color=color)
 
 
 def _write(axes, lines: Sequence[str], **style) -> None:

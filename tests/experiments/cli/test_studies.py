@@ -13,6 +13,7 @@ from experiments.studies.evaluate import Evaluation
 from experiments.studies.export import Exported
 from experiments.studies.predict import Prediction
 from experiments.studies.robust import Robustness
+from experiments.studies.saliency import Saliency
 
 PATH = pathlib.Path("out [1]")  # brackets are text, not markup
 
@@ -110,6 +111,28 @@ def test_robustness_is_a_table_of_models_by_measure():
     ):
         assert row in shown
     assert "written to out [1]" in lines
+
+
+def test_explained_images_are_a_table_of_maps_by_model():
+    numbers = {"mass": 46.12, "pointing": 62.5, "box_area": 40.25, "deletion": 9.0}
+    numbers |= {"insertion": 81.0, "n": 1234, "class": "predicted", "seed": 3}
+    rows = [
+        numbers | {"model": model, "method": method, "sanity_all": sanity}
+        for model in ("stack", "stack/[a]")
+        for method, sanity in (("gradcam", 0.125), ("random blobs", ""))
+    ]
+    found = Saliency(PATH, [PATH / "sheet.png"], rows)
+    lines = told(_studies.explained, found).splitlines()
+    assert lines[0].strip() == "maps of 1,234 images, %; predicted class, seed 3"
+    shown = [line.split() for line in lines]
+    assert ["stack/[a]"] in shown
+    assert ["Grad-CAM", "46.1", "62.5", "40.2", "9.0", "81.0", "0.12"] in shown
+    assert ["random", "blobs", "46.1", "62.5", "40.2", "9.0", "81.0"] in shown
+    assert "sheet: out [1]/sheet.png" in lines and "numbers and sheets in out [1]" in lines
+    unboxed = [row | dict.fromkeys(("mass", "pointing", "box_area"), "") for row in rows]
+    text = told(_studies.explained, Saliency(PATH, [], unboxed))
+    assert ["Grad-CAM", "9.0", "81.0", "0.12"] in [line.split() for line in text.splitlines()]
+    assert told(_studies.explained, Saliency(PATH, [], [])) == "sheets in out [1]\n"
 
 
 def test_an_export_shows_the_check_and_code_to_copy():

@@ -62,6 +62,29 @@ def test_mistakes_are_told_before_the_work(fails, make_run, tmp_path, monkeypatc
     assert "page.html" in told and "a file stands where a folder is needed" in told
 
 
+def test_what_cannot_be_explained_is_told_before_the_work(fails, make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.place.Place.load_backend", None)
+    runs = [make_run(tmp_path / name, images=20, epochs=2) for name in "ab"]
+    for run in runs:
+        (run / "model.keras").touch()
+    vote = make_run(tmp_path / "mode", "laptop/mode", images=20, members=[])
+    for arguments, told in (
+        ((tmp_path / "nowhere",), "nowhere: give a run's folder first"),
+        (runs, "several runs make one sheet: give its folder with --out"),
+        ((vote,), "kind vote, which has no model of its own: name one of the runs"),
+        ((runs[0], "--method", "lime"), "method 'lime': give some of gradient, smoothgrad"),
+        ((runs[0], "--class", "animl 3"), "has no such class, close are animal 3"),
+        ((runs[0], "--class", "10"), "class 10: "),
+        ((runs[0], tmp_path / "x.png"), "x.png"),
+        ((runs[0], tmp_path / "x.png", "--class", "true"), "nothing says what image files show"),
+        ((runs[0], tmp_path / "x.png", "--boxes"), "which image files do not have"),
+        ((runs[0], "--fill", "gray"), "fill='gray': give one of black, white, mean"),
+        ((runs[0], "--limit", 0), "limit=0: give a whole number of 1 or more"),
+        ((runs[0], "--data-dir", tmp_path), "tiny"),
+    ):
+        assert told in fails("explain", *arguments), arguments
+
+
 def test_a_comparison_is_printed_and_written(run, make_run, tmp_path, monkeypatch):
     runs = [make_run(tmp_path / name, images=20, epochs=2) for name in "ab"]
     row = {"ensemble": "mean", "kind": "vote", "rule": "mean", "weighted_by": "", "weights": ""}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import augment
 from experiments.datasets import Dataset, Split
 from experiments.listener import Listener
 from experiments.place import Place
@@ -193,6 +194,10 @@ def test_members_that_end_in_features_are_left_out_and_told(data, finish, tmp_pa
         stack = stacking.stack(members, on=on, head=(4,), seed=0)
         run = finish(tmp_path / on, stack, data, share={})
         assert list(_subjects.networks({"run": run}, listener=heard)) == names
+    joint = stacking.joint({"a": colors("a"), "b": colors("b")})
+    run = finish(tmp_path / "joint", joint, data, share={})
+    assert list(_subjects.networks({"run": run}, listener=heard)) == ["run", "run/a", "run/b"]
+    assert list(augment.maps_of(joint)) == ["a/maps", "b/maps"]
     # Features of as many numbers as there are classes are no classes.
     assert len(heard.said) == 2 and heard.said[0].startswith("one ends in features inside of run")
 
