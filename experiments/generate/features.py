@@ -109,4 +109,4 @@ def _up_to(model: keras.Model, name: str) -> keras.Model:
         raise ValueError(
             f"{name} has no layer {LAYER}: give the run of one network of the zoo (--features)"
         )
-    return keras.Model(model.inputs, model.get_layer(LAYER).output, name=model.name)
+    return keras.Model(model.inputs[0], model.get_layer(LAYER).output, name=model.name)

@@ -27,7 +27,7 @@ def test_they_are_the_layer_s_of_the_images_as_the_network_takes_them(shipped, g
     resized = [datasets.fit_picture(_picture(one), (32, 32), 3, "lanczos") for one in gray]
     import keras
 
-    whole = keras.Model(model.inputs, model.get_layer("pooled").output)
+    whole = keras.Model(model.inputs[0], model.get_layer("pooled").output)
     expected = whole.predict_on_batch(np.stack(resized).astype("float32"))
     # Batches of another size may sum in another order.
     assert np.allclose(found, keras.ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-5)
