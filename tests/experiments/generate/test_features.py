@@ -6,6 +6,7 @@ import pytest
 import zoo
 from experiments import datasets, recipes, runs
 from experiments.generate import features
+from experiments.runs import Run
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +82,15 @@ def test_a_network_that_is_not_there_is_told(asked, told):
         features.find(asked, (32, 32, 3))
 
 
-def test_a_model_without_the_layer_is_told(tmp_path, maker):
-    run = maker()
+def test_a_model_without_the_layer_is_told(tmp_path, make_run, maker):
     import keras
+
+    run = Run(make_run(tmp_path / "run", epochs=1))
 
     image = keras.Input((28, 28, 1))
     model = keras.Model(image, keras.layers.Flatten(name="flat")(image))
-    model.save(run.model_file)
+    run.write_model(model)
     with pytest.raises(ValueError, match="has no layer pooled: give the run of one network"):
         features.find(str(run.path), (28, 28, 1))()
+    with pytest.raises(ValueError, match="not a classifier"):
+        features.find(str(maker().path), (28, 28, 1))
