@@ -1,5 +1,6 @@
 """A generator that is trained: networks, losses, views, steps, and runs that are cut off."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -248,6 +249,10 @@ def test_it_is_a_run_with_losses_and_no_accuracy(made, shades):
         _ = made.model_file
 
 
+@pytest.mark.skipif(
+    keras.config.backend() == "torch",
+    reason="eager torch takes minutes for what its steps, tested above, add up to",
+)
 def test_a_class_decides_how_bright_an_image_is(shades, tmp_path):
     """Without batch normalization, which takes out of a batch how bright its images are."""
     fast = {"width": 4, "optimizer": {"name": "adam", "learning_rate": 0.01, "beta_1": 0.5}}
