@@ -63,8 +63,9 @@ def _part(run: Run) -> dict[str, Any]:
 
     kept, metrics = outputs.sheets(run.path), run.metrics
     strip = kept.pop("strip", None)
-    epochs = sorted(map(int, kept))
-    shown = sorted({epochs[i] for i in np.linspace(0, len(epochs) - 1, SHEETS).round().astype(int)})
+    epochs = sorted(map(int, kept))  # none in a copy that keeps the result alone
+    places = np.linspace(0, len(epochs) - 1, min(SHEETS, len(epochs))).round().astype(int)
+    shown = [epochs[place] for place in places]
     sheets = [
         {"epoch": epoch, "image": svg.data_uri(grid(kept[str(epoch)], EACH), PIXELS)}
         for epoch in shown
@@ -81,7 +82,7 @@ def _part(run: Run) -> dict[str, Any]:
         "Folder": run.path,
     }
     names = run.names if run.row.conditional else []
-    rows = -(-len(kept[str(epochs[-1])]) // EACH)
+    rows = -(-len(kept[str(epochs[-1])]) // EACH) if epochs else 0
     return {
         "name": run.row.recipe,
         "facts": [(title, str(value)) for title, value in facts.items()],
