@@ -31,6 +31,7 @@ FLOORS = (
     "training",
     "ensembles",
     "studies",
+    "embeddings",
     "generate",
     "reports",
     "bench",

@@ -18,9 +18,9 @@ import numpy as np
 from experiments import _files
 from experiments.datasets import Dataset
 from experiments.generate import classifier, distances, sheet
-from experiments.generate import nearest as near
+from experiments.embeddings import nearest as near
 from experiments.generate.ask import check_generator, conditional
-from experiments.generate.features import Features, find
+from experiments.embeddings.features import Features, find
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.runs import Run, tables

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments import _files, datasets
-from experiments.generate.nearest import Nearest
+from experiments.embeddings.nearest import Nearest
 
 SHOWN, NEIGHBORS = 10, 4  # generated images, training images of each and of each distance
 

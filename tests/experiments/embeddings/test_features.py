@@ -5,7 +5,7 @@ import pytest
 
 import zoo
 from experiments import datasets, recipes, runs
-from experiments.generate import features
+from experiments.embeddings import features
 from experiments.runs import Run
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.generate import nearest
+from experiments.embeddings import nearest
 
 
 @pytest.fixture
