@@ -91,6 +91,7 @@ RUN_FILES = (
     "phone.csv",
     "saliency.csv",
     "saliency.json",
+    "embeddings.json",
     "generated.csv",
     "nearest.png",
 )

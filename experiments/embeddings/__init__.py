@@ -1,1 +1,1 @@
-"""Where images lie: in pixels and in the features of networks, what is near, and what is told apart."""
+"""Where images lie: in pixels and in features of networks; what is near, what is told apart."""

@@ -95,7 +95,7 @@ class Space:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Work:
-    """What each part works on: the data, spaces by their name (pixels first), runs, and the wish."""
+    """What each part works on: data, spaces by their name (pixels first), runs, and the wish."""
 
     data: Dataset
     spaces: Mapping[str, Space]
@@ -170,3 +170,12 @@ class Part:
     notes: Sequence[str] = ()
     sheets: Sequence[Sheet] = ()
     tables: Sequence[Table] = ()
+
+
+def cells(columns: Sequence[Column], row: Mapping[str, float | str]) -> list[str]:
+    """Return the texts of a table's row."""
+    values = [(row[column.key], column.digits) for column in columns]
+    return [
+        str(value) if digits is None or value == "" else f"{value:,.{digits}f}"
+        for value, digits in values
+    ]

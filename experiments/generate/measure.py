@@ -17,10 +17,10 @@ import numpy as np
 
 from experiments import _files
 from experiments.datasets import Dataset
-from experiments.generate import classifier, distances, sheet
 from experiments.embeddings import nearest as near
-from experiments.generate.ask import check_generator, conditional
 from experiments.embeddings.features import Features, find
+from experiments.generate import classifier, distances, sheet
+from experiments.generate.ask import check_generator, conditional
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.runs import Run, tables

@@ -48,6 +48,8 @@ class Context:
     """Tables of models timed as a phone runs them."""
     explained: Sequence[pathlib.Path] = ()
     """Folders of explained images, by the file that says what there is."""
+    embedded: Sequence[pathlib.Path] = ()
+    """Folders of embeddings, likewise."""
     generated: Sequence[pathlib.Path] = ()
     """Tables of what was measured of generators."""
     plots: pathlib.Path | None = None

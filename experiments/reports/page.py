@@ -35,7 +35,8 @@ def report(
     """Write the page on the runs in `folders` to the file `out`, or to report.html in that folder.
 
     A folder is a finished run, or holds some; comparisons of ensembles, robustness cards and
-    explained images in it are shown too. Beside the runs stand all published rows of their papers.
+    explained images and embeddings in it are shown too, also where it holds no run. Beside the runs
+    stand all published rows of their papers.
     `plots` also saves every figure as PNG under `<run>/plots/`, and those of several runs under
     `plots/` beside the page.
     Raises ValueError that names the file of an incomplete or damaged run folder, and for an `out`
@@ -54,6 +55,7 @@ def report(
         cards=_below(folders, tables.ROBUSTNESS),
         phones=_below(folders, tables.PHONE),
         explained=_below(folders, tables.EXPLAINED),
+        embedded=_below(folders, tables.EMBEDDINGS),
         generated=_below(folders, tables.GENERATED),
         plots=out.parent / "plots" if plots else None,
     )
@@ -96,7 +98,7 @@ def _runs(folders: Sequence[pathlib.Path]) -> list[Run]:
     for folder in folders:
         for run in _inside(folder):
             found.setdefault(run.path.resolve(), run)
-    if not found:
+    if not found and not any(map(_studied, folders)):
         raise ValueError("no run folders given: name at least one finished run")
     return [run.check() for run in found.values()]
 
@@ -105,8 +107,12 @@ def _inside(folder: pathlib.Path) -> list[Run]:
     """Return the run that a folder is, else those that it holds: none where it holds a study."""
     if Run(folder).begun or not folder.is_dir():
         return [Run(folder)]
-    studied = any(_below([folder], name) for name in tables.STUDIES)
-    return find([folder]) if Run.all_below(folder) or not studied else []
+    return find([folder]) if Run.all_below(folder) or not _studied(folder) else []
+
+
+def _studied(folder: pathlib.Path) -> bool:
+    """Whether a folder holds what a study left."""
+    return any(_below([folder], name) for name in tables.STUDIES)
 
 
 def _below(folders: Sequence[pathlib.Path], name: str) -> list[pathlib.Path]:
@@ -139,7 +145,7 @@ def _rendered(shown: Mapping[Any, Shown], context: Context, title: str | None) -
     environment.filters.update(filters)
     return environment.get_template("base.html").render(
         title=title or _title([*context.runs, *context.generators]),
-        facts=_headline(context),
+        facts=_headline(context) if context.runs or context.generators else [],
         commands=unique(run.metrics.get("command") for run in [*context.runs, *context.generators]),
         links=[link for found in shown.values() for link in found.links],
         sections=[
@@ -222,6 +228,8 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _title(runs: Sequence[Run]) -> str:
+    if not runs:
+        return "Studies"
     papers = unique(run.row.paper or run.name for run in runs)
     what = runs[0].row.recipe if len(runs) == 1 else ", ".join(papers)
     return f"{what} on {', '.join(unique(run.dataset['name'] for run in runs))}"

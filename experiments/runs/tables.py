@@ -18,7 +18,9 @@ GENERATED = "generated.csv"
 NEAREST = "nearest.png"
 # Of explained images: what there is, numbers, and a sheet for each method.
 EXPLAINED, SALIENCY = "saliency.json", "saliency.csv"
-STUDIES = (COMPARISON, ROBUSTNESS, PHONE, EXPLAINED, GENERATED)
+# Of embeddings: what there is; sheets and tables beside it have names of their parts.
+EMBEDDINGS = "embeddings.json"
+STUDIES = (COMPARISON, ROBUSTNESS, PHONE, EXPLAINED, EMBEDDINGS, GENERATED)
 
 
 def sheet(method: str) -> str:

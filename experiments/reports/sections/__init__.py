@@ -8,6 +8,7 @@ their columns from these modules.
 
 from experiments.reports.sections import (
     across,
+    embeddings,
     ensembles,
     generated,
     generator,
@@ -29,6 +30,7 @@ SECTIONS = (
     ensembles,
     robustness,
     saliency,
+    embeddings,
     generator,
     generated,
     runs,
