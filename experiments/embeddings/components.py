@@ -125,19 +125,13 @@ def _table(found: dict[str, pca.Spectrum]) -> Table:
 
 
 def _notes(work: Work, found: dict[str, pca.Spectrum]) -> list[str]:
-    notes = []
-    for name, one in found.items():
-        many = one.needed(0.9, "values"), one.needed(0.9, "variance")
-        notes.append(
-            f"{name}: 90 % of the sum of singular values in {many[0]:,} of {len(one.mean):,} "
-            f"components, 90 % of the variance in {many[1]:,}"
-        )
-        if one.count < (all_of := len(work.data.train)):
-            notes.append(
-                f"{name}: rows of {len(one.mean):,} values, so of {one.count:,} of {all_of:,} "
-                f"images, drawn by seed {work.asked.seed}; the counts are of these"
-            )
-    return notes
+    count = len(work.data.train)
+    return [
+        f"{name}: of {one.count:,} of {count:,} training images, drawn by seed {work.asked.seed}; "
+        "how many components hold a share depends on how many images there are"
+        for name, one in found.items()
+        if one.count < count
+    ]
 
 
 def _sheets(found: dict[str, pca.Spectrum], kept: list[int]) -> list[Sheet]:
