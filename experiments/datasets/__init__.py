@@ -27,7 +27,7 @@ from experiments.datasets import (
     tiny_imagenet,
 )
 from experiments.datasets._cache import Progress
-from experiments.datasets._dataset import Dataset, Enlarged, Origin, Split
+from experiments.datasets._dataset import Dataset, Enlarged, Origin, Split, stratified
 from experiments.datasets._options import Pixels
 from experiments.datasets._pixels import (
     RESAMPLE,
@@ -65,6 +65,7 @@ __all__ = [
     "policy_sheet_path",
     "read_pixels",
     "sheet_path",
+    "stratified",
     "summary",
 ]
 

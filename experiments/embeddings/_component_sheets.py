@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments import _files, datasets
+from experiments import _files
+from experiments.embeddings import _sheets
 from experiments.embeddings.pca import Spectrum
 
 INK = "#1c2128"
 HUES = {"red": "#c0392b", "green": "#16906a", "blue": "#2f74d0"}
 OTHERS = (INK, "#d96b00", "#7d5bd0", "#b8458f", "#8a7a1e")
 MARKED = 0.9
-NAMED = 120  # pixels on the left for names of rows
 SPREAD = 3  # roots of the mean square of a pixel that reach black and white
 
 
@@ -56,7 +56,7 @@ def rebuilt(
     columns = [_pixels(of.rebuilt(flat, count), images.shape) for count in components]
     rows = [[column[number] for column in (*columns, images)] for number in range(len(images))]
     heads = [f"{count:,}" for count in components] + ["original"]
-    _sheet(path, rows, heads, [""] * len(rows), "Rebuilt from so many components", left=10)
+    _sheets.rows(path, rows, heads, [""] * len(rows), "Rebuilt from so many components", left=10)
 
 
 def classes(
@@ -74,7 +74,7 @@ def classes(
     rows = [row + [None] * (most - len(row)) for row in rows]
     heads = ["mean", *(str(number) for number in range(1, most))]
     names = [name for name, _ in found]
-    _sheet(path, rows, heads, names, "Mean and eigen-images of classes", below=below)
+    _sheets.rows(path, rows, heads, names, "Mean and eigen-images of classes", below=below)
 
 
 def one_image(path: pathlib.Path, image: np.ndarray, components: Sequence[int]) -> None:
@@ -97,41 +97,8 @@ def one_image(path: pathlib.Path, image: np.ndarray, components: Sequence[int]) 
         below.append(told)
     heads = ["", *(str(count) for count in components[: len(rows[0]) - 1])]
     title = "One image, each color by its own components"
-    _sheet(path, rows, heads, names, title, below=below)
+    _sheets.rows(path, rows, heads, names, title, below=below)
 
 
 def _pixels(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return np.asarray(values).round().clip(0, 255).astype(np.uint8).reshape(shape)
-
-
-def _sheet(
-    path: pathlib.Path,
-    rows: Sequence[Sequence[np.ndarray | None]],
-    heads: Sequence[str],
-    names: Sequence[str],
-    title: str,
-    *,
-    below: Sequence[Sequence[str]] = (),
-    left: int = NAMED,
-) -> None:
-    """Write rows of cells with heads over the columns, names at the left and words in the cells."""
-    shape = next(cell.shape for row in rows for cell in row if cell is not None)
-    columns = len(rows[0])
-    sheet = datasets.grid([list(row) for row in rows], columns, shape)
-    page, axes = datasets.open_page(sheet, left, title)
-    size = (np.array(sheet.shape[:2]) + datasets.GAP) / (len(rows), columns)
-    inside = size - datasets.GAP
-    small = {"fontsize": 8, "parse_math": False}
-    for column, head in enumerate(heads):
-        middle = column * size[1] + inside[1] / 2
-        axes.text(middle, -3, head, ha="center", va="bottom", color="0.3", **small)
-    for row, name in enumerate(names):
-        middle = row * size[0] + inside[0] / 2
-        axes.text(-10, middle, name, ha="right", va="center", fontsize=9, parse_math=False)
-    for row, texts in enumerate(below):
-        for column, text in enumerate(texts):
-            place = column * size[1] + 3, row * size[0] + inside[0] - 4
-            box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.2}
-            axes.text(*place, text, va="bottom", color=INK, bbox=box if text else None, **small)
-    with _files.atomic(path) as part:
-        page.savefig(part, format="png")

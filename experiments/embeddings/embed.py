@@ -14,7 +14,14 @@ from collections.abc import Callable, Sequence
 
 from experiments import _files
 from experiments.datasets import Dataset
-from experiments.embeddings import components, features
+from experiments.embeddings import (
+    components,
+    duplicates,
+    features,
+    mistakes,
+    separation,
+    tsne,
+)
 from experiments.embeddings.asked import PIXELS, Asked, Flat, Part, Space, Table, Work
 from experiments.ensembles import members
 from experiments.listener import SILENT, Listener
@@ -26,6 +33,10 @@ from experiments.runs.environment import environment
 # In the order of the page. One that has nothing to look at returns None.
 PARTS: dict[str, Callable[[Work, pathlib.Path], Part | None]] = {
     "components": components.make,
+    "tsne": tsne.make,
+    "separation": separation.make,
+    "duplicates": duplicates.make,
+    "mistakes": mistakes.make,
 }
 # What a part lacks where it returns nothing.
 LACKS = {"mistakes": "no runs were given whose answers could be wrong"}
@@ -157,9 +168,9 @@ def _made(work: Work, out: pathlib.Path) -> Embedded:
 
 
 def _write(table: Table, out: pathlib.Path) -> None:
-    keys = [column.key for column in table.columns]
-    rows = [{key: row[key] for key in keys} for row in table.rows]
-    tables.write(rows or [dict.fromkeys(keys, "")], out / table.file)
+    """Write all that the rows say; one without rows keeps its columns."""
+    none = dict.fromkeys((column.key for column in table.columns), "")
+    tables.write([dict(row) for row in table.rows] or [none], out / table.file)
 
 
 def _told(part: Part) -> dict:

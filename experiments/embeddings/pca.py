@@ -190,9 +190,15 @@ def _eigen(total: np.ndarray, vectors: int) -> tuple[np.ndarray, np.ndarray]:
     _, inner = linalg.eigh_tridiagonal(
         *tridiagonal, select="i", select_range=last, lapack_driver="stemr"
     )
-    # The reflections of dsytrd lie below the diagonal, as those of a QR decomposition one row down.
-    found = np.asfortranarray(inner[:, ::-1])
-    found[1:] = lapack.dormqr("L", "N", total[1:, :-1], factors, found[1:], lwork=64 * size)[0]
+    # The reflections of dsytrd lie below the diagonal, as those of a QR decomposition one row down:
+    # from the second number on the same memory is such a matrix, with one row more. That is made
+    # of numbers above the diagonal, which mean nothing, and is 0 so that it changes nothing.
+    total[0, 1:] = 0
+    below = total.T.reshape(-1)[1 : 1 + size * (size - 1)].reshape(size, -1, order="F")
+    moved = np.zeros((size, kept), order="F")
+    moved[:-1] = inner[1:, ::-1]
+    moved = lapack.dormqr("L", "N", below, factors, moved, lwork=64 * size, overwrite_c=1)[0]
+    found = np.concatenate([inner[:1, ::-1], moved[:-1]])
     return squares[::-1], found
 
 

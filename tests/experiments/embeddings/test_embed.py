@@ -108,7 +108,7 @@ def test_of_a_vote_the_answers_count_alone(place, network, data, hearing, tmp_pa
     row = recipes.parse(row | {"members": ["network"]}, "test")
     with runs.making(tmp_path / "vote", row, data) as vote:
         scores = vote.write_outputs(data, network.probs.astype(float))
-        vote.finish(metrics.build(row, vote.dataset, scores, {}))
+        vote.finish(metrics.build(row, vote.dataset, scores, {"parameters": 12}))
     asked = Asked(parts=("mistakes",), **ASKED)
     out = tmp_path / "out"
     embed.of_runs([network, vote], place, out, asked, listener=hearing)
