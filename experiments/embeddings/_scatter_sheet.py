@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 
 from experiments import _files
-
-if TYPE_CHECKING:
-    from experiments.embeddings.tsne import Plane
 
 PANEL, COLUMNS = 2.7, 4  # inches, panels in a row
 # Told apart by most eyes: Okabe and Ito's, which differ in lightness too. More classes repeat them
 # with another marker.
 HUES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#1c2128")
 MARKERS = "o^sD"
+
+
+class Plane(NamedTuple):
+    """One embedding (n, 2) with its perplexity and what it is worth; accuracy in percent."""
+
+    perplexity: float
+    points: np.ndarray
+    divergence: float
+    silhouette: float
+    accuracy: float
 
 
 def draw(

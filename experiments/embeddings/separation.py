@@ -54,8 +54,8 @@ def measured(
     for count in NEIGHBORS:
         answers = _vote(train[chosen][near[:, :count]])
         found |= _accuracy(f"neighbors_{count}", answers == validation)
-    if space.name == PIXELS:
-        learned, asked = _components(learned, asked, seed)
+    reduce = _components if space.name == PIXELS else _standard
+    learned, asked = reduce(learned, asked, seed)
     answers, strength = probe(learned, train[chosen], asked, seed)
     return found | _accuracy("probe", answers == validation) | {"strength": strength}
 
@@ -76,13 +76,9 @@ def probe(
 ) -> tuple[np.ndarray, float]:
     """Return the classes that a logistic regression gives to `asked`, and its C.
 
-    Fitted to `learned` (n, d), each value less its mean over its deviation there. C is the one that
-    is right most often on a tenth of these that it did not see; the least of equals.
+    Fitted to `learned` (n, d). C is the one that is right most often on a tenth of these that it
+    did not see; the least of equals.
     """
-    from sklearn.preprocessing import StandardScaler
-
-    scale = StandardScaler().fit(learned)
-    learned, asked = scale.transform(learned), scale.transform(asked)
     rest, held = stratified(labels, HELD_OUT, seed)
     scores = [
         np.mean(_fitted(learned[rest], labels[rest], one).predict(learned[held]) == labels[held])
@@ -134,13 +130,25 @@ def _vote(classes: np.ndarray) -> np.ndarray:
     return classes[np.arange(len(classes)), agree.argmax(axis=1)]
 
 
+def _standard(learned: np.ndarray, asked: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
+    """Return both with each value less its mean, over its deviation in the first."""
+    from sklearn.preprocessing import StandardScaler
+
+    method = StandardScaler().fit(learned)
+    return method.transform(learned), method.transform(asked)
+
+
 def _components(learned: np.ndarray, asked: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
-    """Return both as the first principal components of the first."""
+    """Return both as the first principal components of the first, over the deviation of all.
+
+    Each over its own deviation, the last ones, which are noise, would count like the first.
+    """
     from sklearn.decomposition import PCA
 
     count = min(COMPONENTS, *learned.shape)
     method = PCA(count, svd_solver="randomized", random_state=seed).fit(learned)
-    return method.transform(learned), method.transform(asked)
+    found = [method.transform(part) for part in (learned, asked)]
+    return tuple(part / found[0].std() for part in found)
 
 
 def _accuracy(name: str, right: np.ndarray) -> dict[str, float | str]:
@@ -165,8 +173,8 @@ def _table(rows: list[dict[str, Any]], learned: int, train: int) -> Table:
     some = f"{learned:,} of {train:,}" if learned < train else f"{train:,}"
     about = (
         f"Top-1 of validation images with its 95 % interval, by {some} training images: the "
-        "nearest by the cosine vote; a logistic regression of standardized values, its C chosen on "
-        f"a tenth of them (of pixels: of {COMPONENTS} principal components). Its own: what the "
-        "network itself says. Silhouette, from -1 to 1: of validation images, by the cosine"
+        "nearest by the cosine vote; a logistic regression of standardized values (of pixels: of "
+        f"{COMPONENTS} principal components at most), its C chosen on a tenth of them. Its own: "
+        "what the network itself says. Silhouette, from -1 to 1: of validation images, by the cosine"
     )
     return Table("separation.csv", "Classes in spaces", columns, rows, about)

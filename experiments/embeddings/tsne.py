@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.embeddings import _scatter_sheet, pca
+from experiments.embeddings._scatter_sheet import Plane
 from experiments.embeddings.asked import PIXELS, Asked, Column, Part, Sheet, Space, Table, Work
 from experiments.embeddings.separation import silhouette
 
@@ -28,16 +29,6 @@ class Points(NamedTuple):
     rows: np.ndarray
     labels: np.ndarray
     told: str
-
-
-class Plane(NamedTuple):
-    """One embedding (n, 2) with its perplexity and what it is worth; accuracy in percent."""
-
-    perplexity: float
-    points: np.ndarray
-    divergence: float
-    silhouette: float
-    accuracy: float
 
 
 def make(work: Work, out: pathlib.Path) -> Part:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments.datasets import Dataset, Split
-from experiments.embeddings import duplicates
+from experiments.embeddings import duplicates, pairs
 from experiments.embeddings.asked import Asked, Work
 
 SIZE, TRAIN = 32, 60
@@ -65,9 +65,9 @@ PLANTED = {
 
 def test_planted_copies_and_no_others_are_found(work, tmp_path):
     part = duplicates.make(work, tmp_path)
-    counts, pairs = (table.rows for table in part.tables)
-    assert {tuple(row[key] for key in KEYS) for row in pairs} == PLANTED
-    assert len(pairs) == len(PLANTED)
+    counts, listed = (table.rows for table in part.tables)
+    assert {tuple(row[key] for key in KEYS) for row in listed} == PLANTED
+    assert len(listed) == len(PLANTED)
     of = {(row["where"], row["kind"]): row for row in counts}
     for (where, kind), row in of.items():
         found = [pair for pair in PLANTED if pair[0] == where and kind in (pair[1], "all")]
@@ -80,10 +80,10 @@ def test_planted_copies_and_no_others_are_found(work, tmp_path):
 
 def test_the_most_alarming_pairs_come_first_and_are_drawn(work, tmp_path):
     part = duplicates.make(work, tmp_path)
-    pairs = part.tables[1].rows
-    assert {(row["where"], row["first"]) for row in pairs[:2]} == {(ACROSS, 1), (ACROSS, 2)}
-    assert {(row["where"], row["first"]) for row in pairs[2:4]} == {(ACROSS, 0), (ACROSS, 10)}
-    assert all(row["likeness"] >= duplicates.LIKE for row in pairs)
+    listed = part.tables[1].rows
+    assert {(row["where"], row["first"]) for row in listed[:2]} == {(ACROSS, 1), (ACROSS, 2)}
+    assert {(row["where"], row["first"]) for row in listed[2:4]} == {(ACROSS, 0), (ACROSS, 10)}
+    assert all(row["likeness"] >= pairs.LIKE for row in listed)
     assert [sheet.file for sheet in part.sheets] == ["duplicates.png"]
     with Image.open(tmp_path / "duplicates.png") as sheet:
         assert sheet.width > 3 * 2 * 100
@@ -99,9 +99,9 @@ def test_random_images_have_no_copies_and_no_sheet(tmp_path, channels):
 
 @pytest.mark.parametrize("rows, columns", [(1, 1), (7, 5), (5, 7), (50, 50), (16, 64)])
 def test_blocks_find_what_the_whole_matrix_does(rows, columns, monkeypatch):
-    monkeypatch.setattr(duplicates, "_ROWS", rows)
-    monkeypatch.setattr(duplicates, "_COLUMNS", columns)
-    monkeypatch.setattr(duplicates, "ALIKE", 0.5)
+    monkeypatch.setattr(pairs, "_ROWS", rows)
+    monkeypatch.setattr(pairs, "_COLUMNS", columns)
+    monkeypatch.setattr(pairs, "ALIKE", 0.5)
     given = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
     given /= np.linalg.norm(given, axis=1, keepdims=True)
     given[3] = 0
@@ -110,13 +110,13 @@ def test_blocks_find_what_the_whole_matrix_does(rows, columns, monkeypatch):
         (given, True, np.triu(product, 1)),
         (given[:30], False, product[:, :30]),
     ):
-        found = np.stack(duplicates.alike(given, other, same), axis=1)
+        found = np.stack(pairs.alike(given, other, same), axis=1)
         assert len(found) > 20
         np.testing.assert_array_equal(found[np.lexsort(found.T[::-1])], np.argwhere(whole))
 
 
 def test_of_too_many_pairs_exact_ones_are_counted_and_it_is_said(work, tmp_path, monkeypatch):
-    monkeypatch.setattr(duplicates, "MOST", 1)
+    monkeypatch.setattr(pairs, "MOST", 1)
     part = duplicates.make(work, tmp_path)
     assert [note.partition(":")[0] for note in part.notes] == [ACROSS, WITHIN, HELD]
     assert all("more than 1 pairs look alike" in note for note in part.notes)
@@ -125,7 +125,7 @@ def test_of_too_many_pairs_exact_ones_are_counted_and_it_is_said(work, tmp_path,
 
 def test_means_are_those_of_the_areas():
     images = np.random.default_rng(0).integers(0, 256, (2, 28, 20, 3), np.uint8)
-    found = duplicates._means(images, 10)
+    found = pairs._means(images, 10)
     edges = np.linspace(0, 28, 11).astype(int)
     assert found.shape == (2, 10, 10, 3)
     wanted = images[1, edges[3] : edges[4], 8:10].mean(axis=(0, 1))
