@@ -18,6 +18,8 @@ GENERATED = "generated.csv"
 NEAREST = "nearest.png"
 # Of explained images: what there is, numbers, and a sheet for each method.
 EXPLAINED, SALIENCY = "saliency.json", "saliency.csv"
+# What `fit` found of somebody's pictures, and chose: beside the runs that it made.
+FIT = "fit.json"
 STUDIES = (COMPARISON, ROBUSTNESS, PHONE, EXPLAINED, GENERATED)
 
 

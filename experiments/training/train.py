@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -151,8 +152,7 @@ def build(
     keras.utils.set_random_seed(row.seed)
     keras.config.set_dtype_policy(policy)
     try:
-        options = phases.network(row, data.image_shape)
-        model = zoo.build(**options, classes=len(data.class_names))
+        model = _built(row, data, listener)
         if row.model.get("weights") is None:
             zoo.adapt(model, data.train.images)
         model = zoo.freeze(model) if row.freeze == "body" else model
@@ -163,6 +163,20 @@ def build(
         return zoo.precede(model, pca.layers(kept, data.image_shape))
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def _built(row: Train, data: Dataset, listener: Listener) -> keras.Model:
+    """Build the network; what it says of weights that do not all fit is told like all else."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.filterwarnings("always", category=UserWarning)
+        options = phases.network(row, data.image_shape)
+        model = zoo.build(**options, classes=len(data.class_names))
+    for one in heard:
+        if one.category is UserWarning:
+            listener.say(str(one.message))
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return model
 
 
 def cost(model: keras.Model) -> dict:

@@ -1,0 +1,167 @@
+"""What to train on some pictures in a given time: a function of what is known, without Keras.
+
+Rules, in order: the aim names ways; small sets and larger pictures begin with learned weights; the
+side is the largest for which the time is enough; epochs are those that fit.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from experiments.auto.ways import SMALL, WAYS, Way
+from experiments.reports.words import spoken
+
+AIMS = ("balanced", "best", "small")
+# Training images of each class from which a network for small pictures needs no learned weights.
+ENOUGH = 1_000
+# An image that is only asked about costs a third of one that is trained on.
+_FORWARD = 1 / 3
+# Of the time that is left: machines slow down when something else runs.
+_SURE = 0.85
+# Held out of the members' sight for the head of their stack, and what a class needs for that.
+HOLDOUT, _FOR_HOLDOUT = 0.1, 20
+# Members of a stack, by the side of the pictures.
+_SMALL_MEMBERS = ("sprint_s", "alphanet", "simplenet")
+_MEMBERS = ("tuned", "alphanet", "simplenet")
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What a choice depends on: counts of pictures, the smallest class, the shorter side."""
+
+    train: int
+    validation: int
+    classes: int
+    smallest: int
+    side: int
+    gray: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """A way, the side of its images, its epochs, the seconds these take, and why all of it."""
+
+    name: str
+    side: int
+    epochs: int
+    seconds: float
+    why: tuple[str, ...]
+
+    @property
+    def way(self) -> Way:
+        """Return what is known of the way."""
+        return WAYS[self.name]
+
+
+def ways(known: Known, aim: str = "balanced") -> tuple[list[str], str]:
+    """Return the ways that an aim asks for, in order, and why; ValueError for no aim."""
+    if aim not in AIMS:
+        raise ValueError(f"aim {aim!r}: there are {', '.join(AIMS)}")
+    each = known.train // known.classes
+    if aim == "small":
+        return ["simplenet"], "--small: the network with the fewest weights in the table"
+    if known.side > SMALL:
+        first, members = "tuned", _MEMBERS
+        why = f"pictures of {known.side} pixels look like those that the weights were learned on"
+    elif each < ENOUGH:
+        first, members = "tuned", _MEMBERS
+        why = f"{each:,} pictures of each class are few, so it begins with what others taught it"
+    else:
+        first, members = "sprint_s", _SMALL_MEMBERS
+        why = f"{each:,} pictures of each class are enough to learn from nothing"
+    if aim == "best" and known.smallest < _FOR_HOLDOUT:
+        return [first], (
+            f"{why}; no stack: the smallest class has {known.smallest} training pictures, and one "
+            f"of {_FOR_HOLDOUT} is needed to hold some out for its head"
+        )
+    return (list(members) if aim == "best" else [first]), why
+
+
+def choose(
+    known: Known,
+    seconds: float,
+    aim: str = "balanced",
+    rates: Mapping[str, float] | None = None,
+) -> list[Chosen]:
+    """Return what to train in so many seconds; several are the members of a stack.
+
+    `rates` are images a second of ways as measured here, at the side that `side_of` names; of other
+    ways the table's, scaled alike. Members of a stack see images of one side; those that the time
+    is not enough for are left out. Raises ValueError for no aim.
+    """
+    names, why = ways(known, aim)
+    speed = _speed(rates or {}, known, names[0])
+    while True:
+        found = _at_one_side(names, known, seconds / len(names), speed)
+        if len(names) == 1 or all(one.epochs >= one.way.least for one in found):
+            break
+        why += f"; without {WAYS[names[-1]].about}, for which the time is not enough"
+        names = names[:-1]
+    return [dataclasses.replace(one, why=(why, *one.why)) for one in found]
+
+
+def side_of(first: str, known: Known) -> int:
+    """Return the side of images if the time is enough, by the first of several ways.
+
+    Images are enlarged for learned weights alone.
+    """
+    way = WAYS[first]
+    if way.pretrained:
+        return way.sides[0]
+    fitting = [side for side in way.sides if side <= known.side]
+    return fitting[0] if fitting else min(way.sides)
+
+
+def batch(way: Way, known: Known) -> int:
+    """Return the size of a way's batches."""
+    return next(size for least, size in way.batches if known.train >= least)
+
+
+def _speed(rates: Mapping[str, float], known: Known, first: str) -> dict[str, float]:
+    """Return how fast this machine is beside the table's, by way."""
+    side = side_of(first, known)
+    found = {name: rate / WAYS[name].images_per_second(side) for name, rate in rates.items()}
+    usual = sum(found.values()) / len(found) if found else 1.0
+    return {name: found.get(name, usual) for name in WAYS}
+
+
+def _at_one_side(
+    names: Sequence[str], known: Known, seconds: float, speed: Mapping[str, float]
+) -> list[Chosen]:
+    """Return ways at the largest side for which all have enough time, else at the smallest."""
+    largest = side_of(names[0], known)
+    sides = [side for side in WAYS[names[0]].sides if side <= largest]
+    for side in sides:
+        times = {name: _epoch_seconds(WAYS[name], known, side, speed[name]) for name in names}
+        if all(seconds * _SURE >= times[name] * WAYS[name].least for name in names):
+            break
+    return [_one(name, known, seconds, times[name], (side, largest)) for name in names]
+
+
+def _one(name: str, known: Known, seconds: float, each: float, sides: tuple[int, int]) -> Chosen:
+    """Return a way with as many epochs, which take `each` seconds, as fit."""
+    way, (side, largest) = WAYS[name], sides
+    fitting = seconds * _SURE / each
+    epochs = max(1, min(way.epochs, math.floor(fitting)))
+    why = [f"{way.about}: {way.result}", _of_side(way, known, side, largest)]
+    told = f"{epochs} epoch{'s' if epochs > 1 else ''} of {spoken(each)}"
+    if fitting < 1:
+        why.append(f"one epoch takes {spoken(each)}, more than the time is enough for")
+    elif epochs == way.epochs:
+        why.append(f"{told}: more have not been seen to help, so time is left")
+    else:
+        why.append(f"{told}: what the time is enough for")
+    return Chosen(name, side, epochs, epochs * each, tuple(why))
+
+
+def _epoch_seconds(way: Way, known: Known, side: int, speed: float) -> float:
+    passes = known.train + _FORWARD * known.validation
+    return passes / (speed * way.images_per_second(side))
+
+
+def _of_side(way: Way, known: Known, side: int, largest: int) -> str:
+    if side < largest:
+        return f"{side} pixels, as the time is not enough for {largest}"
+    if way.pretrained and side > known.side:
+        return f"{side} pixels: enlarged to the size that its weights know"
+    return f"{side} pixels: the pictures have {known.side} on their shorter side"
