@@ -150,25 +150,24 @@ def _planned(
     names, _ = choose.ways(known, asked.aim)
     side, given = choose.side_of(names[0], known), {"name": folder.name, "data": data}
 
-    def left() -> float:
-        used = time.perf_counter() - began
-        return max(1.0, _FOR_TRAINING * 60 * asked.minutes - used)
-
     tried = [Chosen(name, side, 1, 0, ()) for name in names]
     trials = rows.rows(tried, known, **given, seed=asked.seed, hours=1)[: len(tried)]
     images = place.dataset(trials[0].data, listener)
     doubles = datasets.doubles(images)
-    for line in told.decoded(images, len(doubles)):
+    seen = list(told.decoded(images, len(doubles)))
+    for line in seen:
         listener.say(line)
     known = dataclasses.replace(known, train=len(images.train), validation=len(images.validation))
     place.load_backend()
     from experiments.auto.rate import measured
 
-    rates = {}
+    rates, starts = {}, 0.0
     for one, row in zip(tried, trials, strict=True):
-        rates[one.name] = measured(row, images, place)
+        rates[one.name], start = measured(row, images, place)
+        starts += start
         listener.say(f"{one.way.about}: {rates[one.name]:,.0f} pictures a second on this machine")
-    chosen = choose.choose(known, seconds := left(), asked.aim, rates)
+    seconds = max(1.0, _FOR_TRAINING * 60 * asked.minutes - (time.perf_counter() - began))
+    chosen = choose.choose(known, max(1.0, seconds - starts), asked.aim, rates)
     found = rows.rows(chosen, known, **given, seed=asked.seed, hours=seconds / 3600)
     why = {one.name: list(one.why) for one in chosen}
     for row in found:
@@ -177,11 +176,11 @@ def _planned(
     return {
         "asked": dataclasses.asdict(asked),
         "look": dataclasses.asdict(look),
-        "doubles": len(doubles),
-        "left_out": told.left_out(images),
+        "told": [*told.look(look), *seen],
         "rates": rates,
         "rows": [row.name for row in found],
         "why": why,
+        "short": [one.name for one in chosen if one.epochs < one.way.epochs],
         "commands": {row.name: _command(row.name, folder, place) for row in found},
     }
 

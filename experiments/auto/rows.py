@@ -1,5 +1,6 @@
 """A choice as rows of a recipe, and as files that people read, edit and run."""
 
+import math
 import pathlib
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ def rows(
                 "model": dict(one.way.model),
                 "augment": _augment(one.way, known),
                 "batch_size": batch(one.way, known),
-                "epochs": one.epochs,
+                **_epochs(one, known, share),
                 "max_hours": round(hours / len(chosen), _DIGITS),
                 "keep": "last",
                 "seed": seed + place,
@@ -72,6 +73,16 @@ def write(row: Row, why: Sequence[str], folder: pathlib.Path, command: str) -> p
     comment = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     write_text(path, f"{comment}#   {command}\n{recipes.dump(row)}")
     return path
+
+
+def _epochs(one: Chosen, known: Known, share: Mapping[str, Any]) -> dict[str, int]:
+    """Return whole epochs, and where the last one is not to be whole the steps of all."""
+    epochs = math.ceil(one.epochs)
+    if epochs == one.epochs:
+        return {"epochs": epochs}
+    images = known.train * (1 - (HOLDOUT if share else 0))
+    steps = math.ceil(images / batch(one.way, known))
+    return {"epochs": epochs, "max_steps": max(1, round(one.epochs * steps))}
 
 
 def _validated(content: Mapping[str, Any]) -> Row:

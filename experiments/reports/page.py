@@ -55,6 +55,7 @@ def report(
         phones=_below(folders, tables.PHONE),
         explained=_below(folders, tables.EXPLAINED),
         generated=_below(folders, tables.GENERATED),
+        fits=_below(folders, tables.FIT),
         plots=out.parent / "plots" if plots else None,
     )
     shown = {section: found for section in sections.SECTIONS if (found := section.show(context))}

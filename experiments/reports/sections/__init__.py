@@ -9,6 +9,7 @@ their columns from these modules.
 from experiments.reports.sections import (
     across,
     ensembles,
+    fitted,
     generated,
     generator,
     papers,
@@ -21,6 +22,7 @@ from experiments.reports.sections import (
 )
 
 SECTIONS = (
+    fitted,
     papers,
     results,
     sweeps,
