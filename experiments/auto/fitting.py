@@ -191,6 +191,7 @@ def _known(look: datasets.Look) -> Known:
         validation=sum(look.validation),
         classes=len(look.class_names),
         smallest=look.smallest[1],
+        largest=look.largest[1],
         side=look.side,
         gray=look.gray,
     )

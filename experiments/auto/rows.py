@@ -49,6 +49,7 @@ def rows(
                 "max_hours": round(hours / len(chosen), _DIGITS),
                 "keep": "last",
                 "seed": seed + place,
+                **({"balance": "weights"} if known.uneven else {}),
                 **_scaled(one.way, known),
                 **share,
             }

@@ -88,7 +88,7 @@ class Way:
         return self.rate * (self.side / side) ** 2
 
 
-WAYS = {
+WAYS: dict[str, Way] = {
     "sprint_s": Way(
         model={"name": "sprint_s"},
         fitted=_SPRINT,
@@ -158,3 +158,7 @@ WAYS = {
         least=6,
     ),
 }
+
+WAYS["tuned_b"] = dataclasses.replace(
+    WAYS["tuned"], about="the same once more, zoomed at random as well", augment=_ZOOMED
+)

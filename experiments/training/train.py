@@ -16,6 +16,7 @@ from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Learned, Train
 from experiments.runs import Run, history, making, metrics
+from experiments.runs.scores import balanced
 from experiments.training import (
     adversarial,
     callbacks,
@@ -28,7 +29,7 @@ from experiments.training import (
 )
 from experiments.training.fit import Fitted, fit
 from experiments.training.predict import augmented_views, predict_probs
-from experiments.training.targets import Labels, Teacher
+from experiments.training.targets import Labels, Teacher, class_weights
 from experiments.training.views import scored
 
 
@@ -97,7 +98,7 @@ def train(
         for phase in parts:
             make = functools.partial(build, row, phase.data, listener=listener)
             model = precision.built(row, made, make, cache_dir=cache_dir, listener=listener)
-            targets = Labels(row.loss, mixed=row.mix is not None)
+            targets = labels(row, phase.data)
             if teacher is not None:
                 targets = Teacher(row.distill, teacher, model, targets)
             sources = {"targets": targets, "extra": extra}
@@ -134,10 +135,19 @@ def finish(
         with_views=scored(model, part.validation, row.test_views, probs),
         ended_by=fitted.ended_by,
         wall_seconds=wall.seconds,
+        balanced_top1=balanced(probs, part.validation.labels),
         **history.reached_in_training(fitted.progress),
         **more,
     )
     return made.finish(told, keep_state=row.keep_state)
+
+
+def labels(row: Train, data: Dataset) -> Labels:
+    """Return what a row's network is to say of the images that it learns."""
+    weights = None
+    if row.balance:
+        weights = class_weights(data.train.labels, len(data.class_names))
+    return Labels(row.loss, mixed=row.mix is not None, weights=weights)
 
 
 def build(

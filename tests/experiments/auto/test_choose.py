@@ -11,10 +11,12 @@ from experiments.auto import choose, rows
 from experiments.auto.choose import AIMS, Known
 from experiments.auto.ways import WAYS
 
-FEW = Known(train=160, validation=40, classes=2, smallest=80, side=32)
-CIFAR = Known(train=50_000, validation=10_000, classes=10, smallest=5_000, side=32)
-MNIST = Known(train=60_000, validation=10_000, classes=10, smallest=5_421, side=28, gray=True)
-PHOTOS = Known(train=4_000, validation=1_000, classes=10, smallest=150, side=480)
+FEW = Known(train=160, validation=40, classes=2, smallest=80, largest=80, side=32)
+CIFAR = Known(train=50_000, validation=10_000, classes=10, smallest=5_000, largest=5_000, side=32)
+MNIST = Known(
+    train=60_000, validation=10_000, classes=10, smallest=5_421, largest=6_742, side=28, gray=True
+)
+PHOTOS = Known(train=4_000, validation=1_000, classes=10, smallest=150, largest=600, side=480)
 MINUTES = 60
 RESULTS = pathlib.Path(choose.__file__).parents[1] / "results"
 
@@ -66,6 +68,8 @@ def test_a_stack_has_members_of_one_side_as_time_allows():
     full = chosen(PHOTOS, 60 * MINUTES, "best")
     assert [one.name for one in full] == ["tuned", "alphanet", "simplenet"]
     assert {one.side for one in full} == {64}
+    few = dataclasses.replace(PHOTOS, train=1_000)
+    assert [one.name for one in chosen(few, 60 * MINUTES, "best")] == ["tuned", "tuned_b"]
     short = chosen(PHOTOS, 100, "best")
     assert len(short) == 1 and "without" in short[0].why[0]
     rare = chosen(dataclasses.replace(PHOTOS, smallest=10), 60 * MINUTES, "best")
@@ -114,6 +118,15 @@ def test_a_part_of_an_epoch_is_told_in_steps():
     assert row.max_steps == round(found.epochs * -(-CIFAR.train // row.batch_size))
     (whole,) = rows.rows(chosen(CIFAR), CIFAR, "m", {"name": "folder"}, seed=0, hours=1)
     assert whole.max_steps is None
+
+
+def test_rare_classes_count_as_much_as_frequent_ones():
+    for largest, balance in ((600, None), (800, "weights")):
+        known = dataclasses.replace(PHOTOS, largest=largest)
+        found = chosen(known)
+        (row,) = rows.rows(found, known, "m", {"name": "folder"}, seed=0, hours=1)
+        assert row.balance == balance
+        assert any("count alike" in line for line in found[0].why) == bool(balance)
 
 
 def test_the_rate_of_learning_goes_with_the_batch():

@@ -9,7 +9,6 @@ import pytest
 
 import experiments
 from experiments import auto, executor, plan, recipes
-from experiments.auto import choose
 from experiments.auto.rate import Rate
 from experiments.listener import Listener
 from experiments.place import Place
@@ -61,11 +60,10 @@ def test_sixty_pictures_become_a_classifier_and_a_page(pictures, quick, tmp_path
         experiments.fit(root, minutes=5, out=out)
 
 
-def test_several_become_a_stack(pictures, quick, known_rate, tmp_path, monkeypatch):
-    monkeypatch.setattr(choose, "_MEMBERS", ("tuned", "simplenet"))
+def test_several_become_a_stack(pictures, quick, known_rate, tmp_path):
     out = tmp_path / "best"
     done = auto.fit(pictures(blue=40, red=40), minutes=1, aim="best", out=out)
-    assert [run.name for run in done.runs] == ["tuned", "simplenet", "stack"]
+    assert [run.name for run in done.runs] == ["tuned", "tuned_b", "stack"]
     assert done.run.model_file.is_file() and len(done.run.metrics["members"]) == 2
     assert all(run.row.share.holdout for run in done.runs[:-1])
     assert "stack" in json.loads((out / tables.FIT).read_text())["why"]
