@@ -79,8 +79,12 @@ def ways(known: Known, aim: str = "balanced") -> tuple[list[str], str]:
     if aim not in AIMS:
         raise ValueError(f"aim {aim!r}: there are {', '.join(AIMS)}")
     each = known.train // known.classes
+    if aim == "small" and each < ENOUGH:
+        return [
+            "tuned_s"
+        ], f"--small, and {each:,} pictures of each class are few: few weights, learned"
     if aim == "small":
-        return ["simplenet"], "--small: the network with the fewest weights in the table"
+        return ["simplenet"], "--small: the fewest weights in the table"
     first, members = "tuned", _FEW_MEMBERS if each < _FEW else _MEMBERS
     if known.side > SMALL:
         why = f"pictures of {known.side} pixels look like those that the weights were learned on"
@@ -118,7 +122,7 @@ def choose(
             break
         why += f"; without {WAYS[names[-1]].about}, for which the time is not enough"
         names = names[:-1]
-    return [dataclasses.replace(one, why=(why, *one.why)) for one in found]
+    return [dataclasses.replace(found[0], why=(why, *found[0].why)), *found[1:]]
 
 
 def side_of(first: str, known: Known) -> int:

@@ -14,6 +14,7 @@ from experiments.auto import choose, rows, told
 from experiments.auto.choose import AIMS, Chosen, Known
 from experiments.listener import SILENT, Listener
 from experiments.place import Place
+from experiments.recipes import Row, needed
 from experiments.runs import Run, tables
 
 # Of the time that is asked for; the rest is for the last evaluation and the page.
@@ -170,9 +171,9 @@ def _planned(
     chosen = choose.choose(known, max(1.0, seconds - starts), asked.aim, rates)
     found = rows.rows(chosen, known, **given, seed=asked.seed, hours=seconds / 3600)
     why = {one.name: list(one.why) for one in chosen}
+    commands = {row.name: _command(row, folder, place) for row in found}
     for row in found:
-        reasons = why.setdefault(row.name, [told.STACK])
-        rows.write(row, reasons, folder, _command(row.name, folder, place))
+        rows.write(row, why.setdefault(row.name, [told.STACK]), folder, commands[row.name])
     return {
         "asked": dataclasses.asdict(asked),
         "look": dataclasses.asdict(look),
@@ -181,7 +182,7 @@ def _planned(
         "rows": [row.name for row in found],
         "why": why,
         "short": [one.name for one in chosen if one.epochs < one.way.epochs],
-        "commands": {row.name: _command(row.name, folder, place) for row in found},
+        "commands": commands,
     }
 
 
@@ -197,7 +198,9 @@ def _known(look: datasets.Look) -> Known:
     )
 
 
-def _command(name: str, folder: pathlib.Path, place: Place) -> str:
-    words = ["python", "-m", "experiments", "run", folder / f"{name}.yaml"]
+def _command(row: Row, folder: pathlib.Path, place: Place) -> str:
+    """Return the command that runs a row's file, after those of the rows that it needs."""
+    files = [folder / f"{name}.yaml" for name in (*needed(row), row.name)]
+    words = ["python", "-m", "experiments", "run", *files]
     words += ["--data-dir", place.data_dir, "--runs", folder.parent / "changed"]
     return shlex.join(map(str, words))

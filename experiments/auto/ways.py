@@ -159,6 +159,18 @@ WAYS: dict[str, Way] = {
     ),
 }
 
+# Of six classes of Tiny ImageNet with 40 pictures of each to learn from (n = 60), 20 epochs of this
+# recognize 87 %, 40 of `simplenet` from scratch at 64 pixels 78 %.
+WAYS["tuned_s"] = dataclasses.replace(
+    WAYS["tuned"],
+    model={"name": "sprint_s", "weights": "cifar10"},
+    about="sprint_s, fine-tuned from the weights that it learned on CIFAR-10, 2 million of them",
+    result="93.4 % of CIFAR-10 when it had learned them (records)",
+    notes=("its weights have seen CIFAR-10: pictures from there flatter the accuracy",),
+    rate=WAYS["sprint_s"].rate,
+    side=32,
+    sides=(32,),
+)
 WAYS["tuned_b"] = dataclasses.replace(
     WAYS["tuned"], about="the same once more, zoomed at random as well", augment=_ZOOMED
 )

@@ -66,7 +66,11 @@ def test_several_become_a_stack(pictures, quick, known_rate, tmp_path):
     assert [run.name for run in done.runs] == ["tuned", "tuned_b", "stack"]
     assert done.run.model_file.is_file() and len(done.run.metrics["members"]) == 2
     assert all(run.row.share.holdout for run in done.runs[:-1])
-    assert "stack" in json.loads((out / tables.FIT).read_text())["why"]
+    command = json.loads((out / tables.FIT).read_text())["commands"]["stack"]
+    files = [out / f"{run.name}.yaml" for run in done.runs]
+    assert " ".join(map(str, files)) in command, "a stack is run after its members"
+    place = Place(runs=out.parent / "changed")
+    assert len(plan.make(list(map(str, files)), place)) == 3
 
 
 def test_what_was_cut_off_goes_on(pictures, quick, known_rate, tmp_path, monkeypatch):
