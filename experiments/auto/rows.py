@@ -31,7 +31,8 @@ def rows(
 ) -> list[Row]:
     """Return the rows of a choice, named NAME/WAY; several, and then the stack of them.
 
-    `data` says how the pictures are read, `hours` is what a network may take at most.
+    `data` says how the pictures are read, `hours` is what all may take at most: each network its
+    share, and twice what its epochs are thought to take where that is more.
     """
     color = any(one.way.pretrained for one in chosen) or not known.gray
     images = {**data, "size": chosen[0].side, "channels": 3 if color else 1}
@@ -46,7 +47,7 @@ def rows(
                 "augment": _augment(one.way, known),
                 "batch_size": batch(one.way, known),
                 **_epochs(one, known, share),
-                "max_hours": round(hours / len(chosen), _DIGITS),
+                "max_hours": round(max(hours / len(chosen), one.seconds / 1800), _DIGITS),
                 "keep": "last",
                 "seed": seed + place,
                 **({"balance": "weights"} if known.uneven else {}),

@@ -120,7 +120,7 @@ WAYS: dict[str, Way] = {
         ),
         rate=557,
         side=64,
-        sides=(64, 48),  # from 40 on its stem has no stride, and costs as much as at 64
+        sides=(64, 48),  # up to 40 its stem has no stride, and costs as much as at 64
         batches=((4_000, 64), (800, 32), (0, 16)),
         scaling=0.5,
         batch=20,

@@ -111,6 +111,14 @@ def test_gray_pictures_stay_gray_and_are_not_mirrored():
     assert color.data.channels == 3 and color.augment["alternating_flip"]
 
 
+def test_one_epoch_is_not_cut_off_however_long_it_takes():
+    found = chosen(CIFAR, 5)
+    (row,) = rows.rows(found, CIFAR, "m", {"name": "folder"}, seed=0, hours=5 / 3600)
+    assert row.epochs == 1 and row.max_hours * 3600 > found[0].seconds > 5
+    (row,) = rows.rows(chosen(CIFAR), CIFAR, "m", {"name": "folder"}, seed=0, hours=1)
+    assert row.max_hours == 1
+
+
 def test_a_part_of_an_epoch_is_told_in_steps():
     """The schedule of the rate knows of steps, and would not of hours."""
     (found,) = chosen(CIFAR, 3 * MINUTES)

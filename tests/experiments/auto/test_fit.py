@@ -110,6 +110,16 @@ def test_what_cannot_be_read_is_told_and_left_out_when_asked(pictures, quick, tm
     assert any("left out of train" in line and "red/3.png" in line for line in heard.said)
 
 
+def test_a_csv_file_is_read_as_well(pictures, quick, tmp_path, unheard):
+    root, heard = pictures(blue=10, red=10), Heard()
+    names = [f"{name}/{number}.png" for name in ("blue", "red") for number in range(10)]
+    lines = [f"{name},{name.partition('/')[0]}" for name in names]
+    (root / "list.csv").write_text("\n".join(["path,label", *lines]))
+    with pytest.raises(pytest.fail.Exception, match="Keras is imported"):  # all was decoded
+        auto.fit(root / "list.csv", out=tmp_path / "out", listener=heard)
+    assert any("16 pictures to learn from and 4 to validate on" in line for line in heard.said)
+
+
 def test_twins_and_small_classes_are_told(pictures, quick, tmp_path, unheard):
     root, heard = pictures(blue=40, red=4), Heard()
     for number in range(40):
