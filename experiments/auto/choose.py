@@ -122,6 +122,10 @@ def choose(
             break
         why += f"; without {WAYS[names[-1]].about}, for which the time is not enough"
         names = names[:-1]
+    (first, *more), lighter = found, found[0].way.lighter
+    if lighter and not more and first.epochs < first.way.enough:
+        why += f"; of {first.way.about} the time is enough for {first.epochs:g} epochs only"
+        found = _at_one_side([lighter], known, seconds, speed)
     return [dataclasses.replace(found[0], why=(why, *found[0].why)), *found[1:]]
 
 

@@ -150,7 +150,6 @@ def _planned(
     known = _known(look)
     names, _ = choose.ways(known, asked.aim)
     side, given = choose.side_of(names[0], known), {"name": folder.name, "data": data}
-
     tried = [Chosen(name, side, 1, 0, ()) for name in names]
     trials = rows.rows(tried, known, **given, seed=asked.seed, hours=1)[: len(tried)]
     images = place.dataset(trials[0].data, listener)
