@@ -30,7 +30,6 @@ from experiments.timing import side_by_side
 from experiments.training import feed, precision, steps, train
 from experiments.training.fit import compiled
 from experiments.training.part import seen
-from experiments.training.targets import Labels
 
 # What differs between rows; all others are of the whole profile.
 COLUMNS = ("part", "layers", "ms", "percent", "gflop_s", "of_peak")
@@ -62,7 +61,7 @@ def run(
     model, found = precision.choose(row, build, cache_dir=place.cache_dir, listener=listener)
     chosen = found["chosen"]
     steps_per_epoch = feed.Plan(len(data.train), row.batch_size, row.seed).steps
-    trainer = compiled(row, model, _labels(row), steps_per_epoch).trainer
+    trainer = compiled(row, model, train.labels(row, data), steps_per_epoch).trainer
     precision.apply(trainer, chosen)
     listener.progress("the whole step", 0, 1)
     whole = _whole(row, trainer, data, repeats)
@@ -159,15 +158,11 @@ def _whole(row: Train, trainer: keras.Model, data: Dataset, repeats: int) -> flo
     return statistics.median(b - a for a, b in itertools.pairwise(ends.at[_SETTLE - 1 :]))
 
 
-def _labels(row: Train) -> Labels:
-    return Labels(row.loss, mixed=row.mix is not None)
-
-
 def _batches(row: Train, data: Dataset, plan: feed.Plan, augmented: bool = True) -> Iterator[tuple]:
     """Return the row's own stream of batches."""
     policy = augment.get(row.augment) if augmented and row.augment is not None else None
     mix = row.mix.spec() if augmented and row.mix else None
-    return feed.batches(data.train, plan, policy, _labels(row), epoch=0, mix=mix)
+    return feed.batches(data.train, plan, policy, train.labels(row, data), epoch=0, mix=mix)
 
 
 def _on_one_batch(

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from experiments.cli import bench, embed, explain, generate, listener, lists, make, use
+from experiments.cli import bench, embed, explain, fit, generate, listener, lists, make, use
 
 # The exit code that Typer gives a command which Ctrl-C has stopped.
 INTERRUPTED = 130
@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     help="Small-image networks: run the papers' experiments, or your own.",
 )
-for _part in (make, use, explain, embed, generate, lists):
+for _part in (fit, make, use, explain, embed, generate, lists):
     app.add_typer(_part.app)
 app.add_typer(bench.app, name="bench")
 

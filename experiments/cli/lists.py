@@ -105,6 +105,9 @@ def data(
     background: Annotated[
         str | None, typer.Option(help="white: pad to a square instead of stretching")
     ] = None,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="leave out, and name, what cannot be read")
+    ] = False,
     validation_share: Annotated[
         float | None,
         typer.Option(help="part of every class for validation, where files do not say (0.2)"),
@@ -139,6 +142,7 @@ def data(
         "channels": channels,
         "crop": crop,
         "background": background,
+        "unreadable": "skip" if skip_unreadable else None,
         "validation_share": validation_share,
         "validation_seed": validation_seed,
     }

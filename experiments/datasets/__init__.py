@@ -28,6 +28,7 @@ from experiments.datasets import (
 )
 from experiments.datasets._cache import Progress
 from experiments.datasets._dataset import Dataset, Enlarged, Origin, Split, stratified
+from experiments.datasets._look import Look, doubles, look
 from experiments.datasets._options import Pixels
 from experiments.datasets._pixels import (
     RESAMPLE,
@@ -46,18 +47,21 @@ __all__ = [
     "Enlarged",
     "Facts",
     "GAP",
+    "Look",
     "Origin",
     "Pixels",
     "RESAMPLE",
     "Split",
     "Summary",
     "check",
+    "doubles",
     "draw_policy_sheet",
     "draw_sheet",
     "facts",
     "fit_picture",
     "grid",
     "load",
+    "look",
     "names",
     "open_page",
     "open_picture",

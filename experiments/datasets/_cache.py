@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from experiments import _files
-from experiments.datasets import _boxes, _dataset, _decode
+from experiments.datasets import _boxes, _dataset, _decode, _left_out
 from experiments.datasets._dataset import Dataset, Enlarged, Origin, Split
 from experiments.datasets._decode import Target
 from experiments.datasets._source import Plan, Source
@@ -147,7 +147,7 @@ def _build(
     plan = source.plan(source.tree.open(spool, advance("reading")))
     _check_classes(source, plan)
     _check_boxes(name, source, plan, target)
-    target, kinds = _decode_all(plan, target, part, advance)
+    target, kinds, left_out = _decode_all(plan, target, part, advance)
     usual = {"array", "grayscale" if target.channels == 1 else "RGB"}
     for temporary in (spool, part / _LOCK):
         temporary.unlink(missing_ok=True)
@@ -155,7 +155,7 @@ def _build(
         "name": name,
         "read": str(source.tree),
         "converted": {kind: n for kind, n in kinds.items() if kind not in usual},
-        "notes": [*target.told(), *plan.notes, *_missing(plan)],
+        "notes": [*target.told(), *plan.notes, *_missing(plan), *left_out],
         "class_names": list(plan.class_names),
         "class_ids": list(plan.class_ids),
         "digest": {key: _dataset.digest(_open_split(part, key, keep=True)) for key in _SPLITS},
@@ -166,8 +166,8 @@ def _build(
 
 def _decode_all(
     plan: Plan, target: Target, part: pathlib.Path, advance: Callable
-) -> tuple[Target, collections.Counter[str]]:
-    """Write both splits; return to what they were decoded, and how many images of each kind.
+) -> tuple[Target, collections.Counter[str], list[str]]:
+    """Write both splits; return their target, how many images of each kind, what was left out.
 
     They stay as they are stored where all have one size that is to become no smaller.
     """
@@ -175,9 +175,9 @@ def _decode_all(
         first = _decode.first(plan.train, stored.of("train"))
         if target.enlarges(first[1]):
             with contextlib.suppress(_decode.Varying):
-                return stored, _write(plan, stored, first, part, advance, or_give_up=True)
+                return stored, *_write(plan, stored, first, part, advance, or_give_up=True)
     first = _decode.first(plan.train, target.of("train"))
-    return target, _write(plan, target, first, part, advance)
+    return target, *_write(plan, target, first, part, advance)
 
 
 def _write(
@@ -187,20 +187,24 @@ def _write(
     part: pathlib.Path,
     advance: Callable,
     **options: bool,
-) -> collections.Counter[str]:
+) -> tuple[collections.Counter[str], list[str]]:
     splits = {key: getattr(plan, key) for key in _SPLITS}
     _check_room(part, sum(len(s.labels) for s in splits.values()) * int(np.prod(first[1])))
-    kinds: collections.Counter[str] = collections.Counter()
+    kinds, notes = collections.Counter(), []
     for key, split in splits.items():
         file, told = part / f"{key}_images.npy", advance(f"decoding {key}")
         report = _decode.write(split, file, target.of(key), first, told, **options)
         kinds += report.kinds
+        if report.unread:
+            split, sizes = _left_out.apply(file, split, plan.class_names, report)
+            report = report._replace(sizes=sizes)
+            notes += _left_out.notes(key, report)
         np.save(part / f"{key}_labels.npy", np.asarray(split.labels, np.int64))
         if split.boxes is not None:
             how = {"crop": target.crops(key), "pad": target.background is not None}
             boxes = _boxes.follow(split.boxes, report.sizes, first[1], **how)
             np.save(part / f"{key}_boxes.npy", boxes)
-    return kinds
+    return kinds, notes
 
 
 def _silent(what: str, done: int, total: int) -> None:

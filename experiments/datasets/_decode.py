@@ -23,7 +23,11 @@ _PARALLEL_BYTES = 2**24
 # One task: enough work to outweigh its overhead (about 1 ms), little enough to share out evenly and
 # to hold in memory: bytes as stored, bytes as decoded, images.
 _TASK_BYTES, _TASK_PIXELS, _TASK_IMAGES = 2**20, 2**25, 256
-_OTHERS = ("channels", "crop", "background")
+_SKIP = (
+    "mend or remove what cannot be read, or leave it out by unreadable: skip (--skip-unreadable, "
+    "of a recipe --set data.unreadable=skip)"
+)
+_OTHERS = ("channels", "crop", "background", "unreadable")
 
 
 class Target(NamedTuple):
@@ -38,6 +42,7 @@ class Target(NamedTuple):
     channels: int | None = None
     crop: str | None = None
     background: str | None = None
+    unreadable: str | None = None
 
     @property
     def key(self) -> list:
@@ -79,13 +84,14 @@ class Varying(ValueError):
 class Report(NamedTuple):
     """Of some images: (n, 2) stored width and height, how many of each kind, what went wrong.
 
-    `varying` counts the problems that are another size than expected.
+    `varying` tell of those of another size than expected, `unread` of those that cannot be decoded,
+    by row; the pixels of either are zeros.
     """
 
     sizes: np.ndarray
     kinds: collections.Counter[str]
-    problems: list[str]
-    varying: int = 0
+    varying: list[str]
+    unread: dict[int, str]
 
 
 def first(part: Part, target: Target) -> tuple[str, tuple[int, int, int]]:
@@ -112,8 +118,8 @@ def write(
 
     No process holds more than one of them at its stored size. `first` is the name of an image and
     the shape that all must have; `advance` hears how many images of all are done. Raises
-    `ValueError` naming the images that cannot be read or do not fit; with `or_give_up`, `Varying`
-    soon after one of another shape is met.
+    `ValueError` naming the images that cannot be read, unless the target skips them, or do not fit;
+    with `or_give_up`, `Varying` soon after one of another shape is met.
     """
     images, (_, expected) = part.images, first
     array = np.lib.format.open_memmap(path, "w+", np.uint8, (len(images), *expected))
@@ -131,30 +137,33 @@ def write(
             some = part.take(slice(start, start + step))
             yield start, some, target, first, path, offset + start * row_bytes
 
-    sizes, kinds, problems = np.empty((len(images), 2), np.int64), collections.Counter(), []
-    done = 0
+    sizes, kinds = np.empty((len(images), 2), np.int64), collections.Counter()
+    varying, unread, done = [], {}, 0
     advance(done, len(images))
     for start, report in _results(tasks(), parallel=total >= _PARALLEL_BYTES):
         sizes[start : start + len(report.sizes)] = report.sizes
         kinds += report.kinds
-        problems += report.problems
+        varying += report.varying
+        unread |= report.unread
         done += len(report.sizes)
         advance(done, len(images))
         if or_give_up and report.varying:
-            given_up += report.problems
+            given_up += report.varying
     if given_up:
         raise Varying(given_up[0])
     # On the disk before the folder gets its name: after a power cut it must not hold zeros.
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-    if problems:
+    skipped = target.unreadable == "skip"
+    if problems := varying + ([] if skipped else list(unread.values())):
         more = f"\n  and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ValueError(
             f"{len(problems)} of {len(images)} images cannot be used:\n  "
             + "\n  ".join(sorted(problems)[:5])
             + more
+            + ("" if skipped or not unread else f"\n{_SKIP}")
         )
-    return Report(sizes, kinds, problems)
+    return Report(sizes, kinds, varying, unread)
 
 
 def _results(tasks: Iterator[tuple], parallel: bool) -> Iterator[tuple[int, Report]]:
@@ -178,28 +187,27 @@ def _block(start, part, target, first, path, position) -> tuple[int, Report]:
     """Decode the images of a part and write them at byte `position`; runs in a worker."""
     items, (name, expected) = part.images, first
     block = np.zeros((len(items), *expected), np.uint8)
-    sizes, kinds, problems = np.zeros((len(items), 2), np.int64), collections.Counter(), []
-    varying = 0
+    sizes, kinds = np.zeros((len(items), 2), np.int64), collections.Counter()
+    varying, unread = [], {}
     for row, item in enumerate(items):
         try:
             pixels, sizes[row], kind = _decoded(part, row, target)
         except ValueError as error:
-            problems.append(str(error))
+            unread[start + row] = str(error)
             continue
         if pixels.shape != expected:
             this = _name(item, path.stem.partition("_")[0], start + row)
-            problems.append(
+            varying.append(
                 f"{this} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {name} is "
                 f"{expected[1]}x{expected[0]}: give size (--size) to resize all to one size"
             )
-            varying += 1
             continue
         block[row] = pixels
         kinds[kind] += 1
     with open(path, "r+b") as file:
         file.seek(position)
         file.write(block)
-    return start, Report(sizes, kinds, problems, varying)
+    return start, Report(sizes, kinds, varying, unread)
 
 
 def _name(item: Extent | np.ndarray, split: str, number: int) -> str:

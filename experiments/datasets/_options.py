@@ -13,6 +13,7 @@ _CHOICES = {
     "channels": (1, 3),
     "crop": ("boxes", "train_boxes"),
     "background": _pixels.BACKGROUNDS,
+    "unreadable": ("skip",),
 }
 
 
@@ -22,7 +23,8 @@ class Pixels(TypedDict, total=False):
     In this order. `crop`: to their boxes, `boxes` all images, `train_boxes` those to train on
     alone. `channels`: 1, gray by PIL's luma, or 3. `background`: white makes each image a square,
     with it in the middle. `size`: size x size pixels, whatever the proportions then are, with PIL's
-    filter `resample`, by default lanczos. Boxes follow all of it.
+    filter `resample`, by default lanczos. Boxes follow all of it. `unreadable`: skip leaves out,
+    and names, files that cannot be decoded, which are an error otherwise.
 
     `validation_share` of every class is set aside, drawn by `validation_seed`, where the files do
     not say which images are for validation: by default 0.2 and 0.
@@ -33,6 +35,7 @@ class Pixels(TypedDict, total=False):
     background: str | None
     size: int | None
     resample: str
+    unreadable: str | None
     validation_share: float | None
     validation_seed: int | None
 

@@ -43,13 +43,17 @@ class Division(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A data set that has been understood but not decoded; label i is class `class_names[i]`."""
+    """A data set that has been understood but not decoded; label i is class `class_names[i]`.
+
+    `divided`: a share of the images was set aside for validation, as nothing says which are for it.
+    """
 
     train: Part
     validation: Part
     class_names: Sequence[str]
     class_ids: Sequence[str]
     notes: Sequence[str] = ()
+    divided: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -99,7 +99,7 @@ def _plan(listing: Listing, name: str | None, division: Division | None) -> Plan
     if not rows or rows[0].split is None:
         whole = _part(rows, listing, classes)
         train, validation = _source.divided(whole, classes, place, division or Division())
-        return Plan(train, validation, classes, classes)
+        return Plan(train, validation, classes, classes, divided=True)
     if division:
         raise ValueError(
             f"{place} has a column split: leave out validation_share and validation_seed "

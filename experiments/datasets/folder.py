@@ -20,7 +20,7 @@ _VALIDATION = ("val", "valid", "validation", "test", "testing")
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 
 
-def _is_tree(folder: pathlib.Path) -> bool:
+def is_tree(folder: pathlib.Path) -> bool:
     """Whether `folder` has a training folder, or folders with images right inside."""
     below = [entry for entry in folder.iterdir() if entry.is_dir()]
     return any(entry.name in _TRAIN for entry in below) or any(
@@ -30,7 +30,7 @@ def _is_tree(folder: pathlib.Path) -> bool:
 
 WANTED = Wanted(
     name="folder",
-    holds=_is_tree,
+    holds=is_tree,
     archives="*",
     looks="a folder train/ with one folder of images per class and one like it named val/ or "
     "test/, or the class folders alone, or an archive of either",
@@ -77,7 +77,8 @@ def plan(listing: Listing, division: Division | None = None) -> Plan:
             raise ValueError(f"{listing.place}: class {name!r} is in {here}/, but not in {there}/")
         parts = _part(classes, names), _part(others, names)
     used = {train, validation} if train else set(names)
-    return Plan(*parts, names, names, [f"not read: {top}" for top in sorted(tops - used)])
+    notes = [f"not read: {top}" for top in sorted(tops - used)]
+    return Plan(*parts, names, names, notes, divided=validation is None)
 
 
 def _by_class(listing: Listing, under: str) -> dict[str, list[Extent]]:

@@ -175,6 +175,6 @@ def _table(rows: list[dict[str, Any]], learned: int, train: int) -> Table:
         f"Top-1 of validation images with its 95 % interval, by {some} training images: the "
         "nearest by the cosine vote; a logistic regression of standardized values (of pixels: of "
         f"{COMPONENTS} principal components at most), its C chosen on a tenth of them. Its own: "
-        "what the network itself says. Silhouette, from -1 to 1: of validation images, by the cosine"
+        "what the network itself says. Silhouette, from -1 to 1: of validation images, by cosine"
     )
     return Table("separation.csv", "Classes in spaces", columns, rows, about)

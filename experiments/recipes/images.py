@@ -29,7 +29,8 @@ class Images(Part):
     covers.
 
     Where the files do not say which images are for validation, `validation_share` of every class
-    is, drawn by `validation_seed` (none: 0.2 and 0).
+    is, drawn by `validation_seed` (none: 0.2 and 0). `unreadable: skip` leaves out files that
+    cannot be decoded, which are an error otherwise.
 
     Runs whose images are equal saw the same pixels and can be combined; no other runs can.
     """
@@ -40,6 +41,7 @@ class Images(Part):
     channels: Channels | None = None
     crop: Literal["boxes", "train_boxes"] | None = None
     background: Literal["white"] | None = None
+    unreadable: Literal["skip"] | None = None
     validation_share: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None
     validation_seed: Seed | None = None
 

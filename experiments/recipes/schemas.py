@@ -183,14 +183,16 @@ class Learned(Fitted):
 class Train(Lengthened, Resized, Learned):
     """One network trained on one data set. `model` is a name of the zoo and its overrides.
 
-    `freeze: body` trains the classifier alone, on the features of pretrained weights. With `pca`
-    the network sees images rebuilt from principal components of the training images' pixels. What
-    is said of sizes, `Resized` explains.
+    `freeze: body` trains the classifier alone, on the features of pretrained weights. Under
+    `balance: weights` all classes count alike in the loss, however many images they have. With
+    `pca` the network sees images rebuilt from principal components of the training images' pixels.
+    What is said of sizes, `Resized` explains.
     """
 
     kind: Literal["train"] = "train"
     model: Network
     freeze: Literal["body", "none"] = "none"
+    balance: Literal["weights"] | None = None
     distill: Distill | None = None
     adversarial: Adversarial | None = None
     generated: Generated | None = None

@@ -52,6 +52,8 @@ class Context:
     """Folders of embeddings, likewise."""
     generated: Sequence[pathlib.Path] = ()
     """Tables of what was measured of generators."""
+    fits: Sequence[pathlib.Path] = ()
+    """What `fit` found of somebody's pictures, each beside the runs that it made."""
     plots: pathlib.Path | None = None
     """Folder for figures of several runs; None: no figure is kept as a file."""
 

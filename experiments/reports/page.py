@@ -57,6 +57,7 @@ def report(
         explained=_below(folders, tables.EXPLAINED),
         embedded=_below(folders, tables.EMBEDDINGS),
         generated=_below(folders, tables.GENERATED),
+        fits=_below(folders, tables.FIT),
         plots=out.parent / "plots" if plots else None,
     )
     shown = {section: found for section in sections.SECTIONS if (found := section.show(context))}

@@ -2,8 +2,9 @@
 
 Accuracies are percent, times seconds. `seconds` is the time of the epochs, `wall_seconds` all that
 a training took, from the first image read to the final evaluation. What a kind has besides is added
-to it: `members` of an ensemble, the adversarial accuracies of experts, of a training `ended_by`:
-epochs, max_steps, max_hours or early_stop (epochs where others would have ended it at once).
+to it: `members` of an ensemble, the adversarial accuracies of experts, of a training
+`balanced_top1`, the mean over classes, and `ended_by`: epochs, max_steps, max_hours or early_stop
+(epochs where others would have ended it at once).
 """
 
 from collections.abc import Mapping, Sequence

@@ -26,6 +26,18 @@ def accuracy(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return scores | {"loss": float(-np.log(true.clip(smallest, 1), dtype=np.float64).mean())}
 
 
+def balanced(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean over classes of the share that is recognized, in percent.
+
+    Rare classes count as much as frequent ones; those without images do not.
+    Raises ValueError for shapes, labels or probabilities that do not fit.
+    """
+    probs, labels = _checked(probs, labels)
+    right, counts = probs.argmax(axis=1) == labels, np.bincount(labels)
+    shares = np.bincount(labels, right)[counts > 0] / counts[counts > 0]
+    return float(100 * shares.mean())
+
+
 def calibration_error(probs: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
     """Return the expected calibration error in percent points: how far accuracy is from confidence.
 

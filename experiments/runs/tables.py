@@ -20,6 +20,8 @@ NEAREST = "nearest.png"
 EXPLAINED, SALIENCY = "saliency.json", "saliency.csv"
 # Of embeddings: what there is; sheets and tables beside it have names of their parts.
 EMBEDDINGS = "embeddings.json"
+# What `fit` found of somebody's pictures, and chose: beside the runs that it made.
+FIT = "fit.json"
 STUDIES = (COMPARISON, ROBUSTNESS, PHONE, EXPLAINED, EMBEDDINGS, GENERATED)
 
 

@@ -24,12 +24,17 @@ class Labels:
     """Targets are the labels (batch,), or rows of a label, a partner's label and the first's share.
 
     Such rows (batch, 3) are the targets of training where labels are smoothed or images mixed;
-    validation images always come with labels alone.
+    validation images always come with labels alone. With `weights` (classes,) so do images of some
+    classes count more than of others in training; of a mixed one by the shares of its labels.
     """
 
-    def __init__(self, spec: Loss | None = None, *, mixed: bool = False):
+    def __init__(
+        self, spec: Loss | None = None, *, mixed: bool = False, weights: np.ndarray | None = None
+    ):
         self.spec = Loss() if spec is None else spec
-        self.width = 3 if mixed or self.spec.label_smoothing else 1
+        self.weights = weights
+        beside = mixed or self.spec.label_smoothing or weights is not None
+        self.width = 3 if beside else 1
 
     def of(self, images: Any, labels: np.ndarray) -> np.ndarray:
         """Return the targets of a batch of images as the network sees them."""
@@ -53,13 +58,13 @@ class Labels:
         plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         if self.width == 1:
             return plain
-        smoothing = self.spec.label_smoothing
+        smoothing, weights = self.spec.label_smoothing, self.weights
 
         def one_hot(labels, classes: int):
             return ops.one_hot(ops.cast(labels, "int32"), classes)
 
         def smoothed(targets, logits):
-            classes = logits.shape[-1]
+            classes, counted = logits.shape[-1], 1.0
             if _alone(targets):
                 if self.spec.validation == "plain":
                     return plain(targets, logits)
@@ -68,8 +73,11 @@ class Labels:
                 share = targets[:, 2:]
                 first, second = (one_hot(targets[:, k], classes) for k in (0, 1))
                 true = share * first + (1 - share) * second
+                if weights is not None:
+                    counted = ops.sum(true * ops.convert_to_tensor(weights, "float32"), axis=-1)
             true = (1 - smoothing) * true + smoothing / classes
-            return ops.mean(ops.categorical_crossentropy(true, logits, from_logits=True))
+            losses = ops.categorical_crossentropy(true, logits, from_logits=True)
+            return ops.mean(counted * losses)
 
         return smoothed
 
@@ -138,6 +146,13 @@ class TopK(keras.metrics.SparseTopKCategoricalAccuracy):
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Count a batch."""
         return super().update_state(self.label(y_true), y_pred, sample_weight)
+
+
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return (classes,) weights under which all classes count alike, 1 on the mean over images."""
+    counts = np.bincount(labels, minlength=classes)
+    present = np.count_nonzero(counts)
+    return (len(labels) / (present * np.maximum(counts, 1))).astype("float32")
 
 
 def paired(labels: np.ndarray, partners: np.ndarray, shares: np.ndarray) -> np.ndarray:

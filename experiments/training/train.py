@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from experiments.listener import SILENT, Listener
 from experiments.place import Place
 from experiments.recipes import Learned, Train
 from experiments.runs import Run, history, making, metrics
+from experiments.runs.scores import balanced
 from experiments.training import (
     adversarial,
     callbacks,
@@ -27,7 +29,7 @@ from experiments.training import (
 )
 from experiments.training.fit import Fitted, fit
 from experiments.training.predict import augmented_views, predict_probs
-from experiments.training.targets import Labels, Teacher
+from experiments.training.targets import Labels, Teacher, class_weights
 from experiments.training.views import scored
 
 
@@ -96,7 +98,7 @@ def train(
         for phase in parts:
             make = functools.partial(build, row, phase.data, listener=listener)
             model = precision.built(row, made, make, cache_dir=cache_dir, listener=listener)
-            targets = Labels(row.loss, mixed=row.mix is not None)
+            targets = labels(row, phase.data)
             if teacher is not None:
                 targets = Teacher(row.distill, teacher, model, targets)
             sources = {"targets": targets, "extra": extra}
@@ -133,10 +135,19 @@ def finish(
         with_views=scored(model, part.validation, row.test_views, probs),
         ended_by=fitted.ended_by,
         wall_seconds=wall.seconds,
+        balanced_top1=balanced(probs, part.validation.labels),
         **history.reached_in_training(fitted.progress),
         **more,
     )
     return made.finish(told, keep_state=row.keep_state)
+
+
+def labels(row: Train, data: Dataset) -> Labels:
+    """Return what a row's network is to say of the images that it learns."""
+    weights = None
+    if row.balance:
+        weights = class_weights(data.train.labels, len(data.class_names))
+    return Labels(row.loss, mixed=row.mix is not None, weights=weights)
 
 
 def build(
@@ -151,8 +162,7 @@ def build(
     keras.utils.set_random_seed(row.seed)
     keras.config.set_dtype_policy(policy)
     try:
-        options = phases.network(row, data.image_shape)
-        model = zoo.build(**options, classes=len(data.class_names))
+        model = _built(row, data, listener)
         if row.model.get("weights") is None:
             zoo.adapt(model, data.train.images)
         model = zoo.freeze(model) if row.freeze == "body" else model
@@ -163,6 +173,20 @@ def build(
         return zoo.precede(model, pca.layers(kept, data.image_shape))
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def _built(row: Train, data: Dataset, listener: Listener) -> keras.Model:
+    """Build the network; what it says of weights that do not all fit is told like all else."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.filterwarnings("always", category=UserWarning)
+        options = phases.network(row, data.image_shape)
+        model = zoo.build(**options, classes=len(data.class_names))
+    for one in heard:
+        if one.category is UserWarning:
+            listener.say(str(one.message))
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return model
 
 
 def cost(model: keras.Model) -> dict:

@@ -10,6 +10,7 @@ from experiments.reports.sections import (
     across,
     embeddings,
     ensembles,
+    fitted,
     generated,
     generator,
     papers,
@@ -22,6 +23,7 @@ from experiments.reports.sections import (
 )
 
 SECTIONS = (
+    fitted,
     papers,
     results,
     sweeps,

@@ -74,14 +74,15 @@ def _outputs(run: Run) -> dict[str, Any]:
         "pairs": [
             (run.names[a], run.names[b], *counts) for a, b, *counts in confused_pairs(run.confusion)
         ],
-        "mistakes": _mistakes(run),
+        "mistakes": mistakes(run),
         "mistakes_in_all": int(len(run.labels) - run.confusion.trace()),
         "width": width * max(1, round(THUMBNAIL / width)) if width < THUMBNAIL else THUMBNAIL,
         "strips": [[svg.data_uri(image) for image in strip] for strip in figures.strips(run)],
     }
 
 
-def _mistakes(run: Run) -> list[dict[str, Any]]:
+def mistakes(run: Run) -> list[dict[str, Any]]:
+    """Return the most confident mistakes: image, classes by name, confidence in percent."""
     from experiments.reports import svg
 
     samples = run.samples

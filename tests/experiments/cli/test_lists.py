@@ -136,14 +136,26 @@ def test_data_shows_the_pixels_that_a_row_would_see(tmp_path):
         for number in range(4):
             pixels = rng.integers(0, 256, (12, 9, 3), np.uint8)
             Image.fromarray(pixels).save(tmp_path / "set" / name / f"{number}.png")
-    options = ["--channels", "1", "--background", "white", "--resample", "box", "--size", "6"]
+    (tmp_path / "set" / "b" / "3.png").write_text("no picture")
+    options = [
+        "--skip-unreadable",
+        "--channels",
+        "1",
+        "--background",
+        "white",
+        "--resample",
+        "box",
+        "--size",
+        "6",
+    ]
     options += ["--validation-share", "0.5", "--validation-seed", "3"]
     folders = {"--data-dir": "set", "--cache-dir": "cache", "--out": "sheet.png"}
     folders = [text for name, path in folders.items() for text in (name, str(tmp_path / path))]
     told = _run("data", "folder", *folders, *options)
     assert "6x6, grayscale, uint8" in told
     assert "padded to a square with white" in told
-    assert "4 images, 2 per class" in told
+    assert "4 images, 2 per class" in told and "3 images, 1 to 2 per class" in told
+    assert "left out of " in told and "3.png: not an image that Pillow can read" in told
     assert (tmp_path / "sheet.png").is_file()
 
 

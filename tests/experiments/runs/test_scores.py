@@ -29,6 +29,18 @@ def test_scores_are_those_of_scikit_learn(classes):
     assert scores["loss"] == pytest.approx(log_loss(labels, probs, labels=range(classes)), rel=1e-5)
 
 
+def test_the_balanced_accuracy_is_that_of_scikit_learn():
+    """Of class 3 there is no image: it counts for nothing there either."""
+    from sklearn.metrics import balanced_accuracy_score
+
+    labels = np.repeat([0, 1, 2, 4], [60, 25, 10, 5])
+    probs = RNG.random((100, 5)) + np.eye(5)[labels] / 2
+    predicted = np.where(probs.argmax(axis=1) == 3, 0, probs.argmax(axis=1))  # it would warn
+    probs = np.eye(5)[predicted]
+    expected = 100 * balanced_accuracy_score(labels, predicted)
+    assert scores.balanced(probs, labels) == pytest.approx(expected)
+
+
 def test_of_equal_probabilities_the_lower_class_ranks_first():
     """As in argmax; scikit-learn ranks the higher class first, so it is given classes reversed."""
     probs = RNG.integers(1, 4, (400, 7)).astype(np.float32)

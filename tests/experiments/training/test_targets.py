@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax
 
 from experiments.recipes.fitting import Distill, Loss
-from experiments.training.targets import Labels, Teacher, paired
+from experiments.training.targets import Labels, Teacher, class_weights, paired
 
 LABELS = np.arange(6) % 4
 
@@ -120,6 +120,35 @@ def test_the_loss_of_mixed_images_is_that_of_both_labels(smoothing, validation, 
     for alone in (LABELS, LABELS[:, None].astype("float32")):  # validation
         expected = whole if validation == "smoothed" else _hard(student)
         assert _value(targets, alone, student) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_classes_count_by_their_weights(smoothing, logits):
+    """As Keras' sample weights: each image's loss times the weight of its class, their mean."""
+    weights = np.array([0.5, 2.0, 1.0, 3.0], "float32")
+    targets = Labels(Loss(label_smoothing=smoothing), weights=weights)
+    each = [
+        _soft(logits[1][i : i + 1], smoothing, LABELS[i : i + 1], LABELS[i : i + 1], np.ones(1))
+        for i in range(len(LABELS))
+    ]
+    found = _value(targets, targets.of(None, LABELS), logits[1])
+    assert found == pytest.approx(np.mean(weights[LABELS] * each), rel=1e-5)
+    assert _value(targets, LABELS, logits[1]) == pytest.approx(_hard(logits[1]), rel=1e-5)
+    shown = paired(LABELS, PARTNERS, SHARES)
+    mixed = Labels(Loss(label_smoothing=smoothing), mixed=True, weights=np.ones(4, "float32"))
+    plain = Labels(Loss(label_smoothing=smoothing), mixed=True)
+    assert _value(mixed, shown, logits[1]) == pytest.approx(_value(plain, shown, logits[1]))
+
+
+def test_weights_of_classes_are_those_of_scikit_learn():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.array([0] * 7 + [1] * 2 + [3] * 3)
+    found = class_weights(labels, 4)
+    expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=labels)
+    assert found[[0, 1, 3]] == pytest.approx(expected)
+    assert found[labels].mean() == pytest.approx(1.0)
 
 
 @pytest.mark.backend

@@ -12,6 +12,7 @@ from experiments.datasets import Split
 from experiments.place import Place
 from experiments.runs import Run, names
 from experiments.training import callbacks, check
+from experiments.training.train import labels
 from experiments.training.train import run as run_row
 
 
@@ -51,6 +52,22 @@ def test_a_run_folder_holds_what_its_readers_expect(finished):
         names.SAMPLES,
     }
     assert recipes.load(finished.path / names.RECIPE) == finished.row
+
+
+def test_a_balanced_row_counts_classes_alike(parse, stripes):
+    """A class of one image counts as much as one of sixteen; plain rows weigh nothing."""
+    few = stripes.train.take(np.flatnonzero((stripes.train.labels > 0) | (np.arange(64) == 0)))
+    data = dataclasses.replace(stripes, train=few)
+    weights = labels(parse(balance="weights"), data).weights
+    counts = np.bincount(few.labels)
+    assert list(counts) == [1, 16, 16, 16]
+    assert weights * counts == pytest.approx(np.full(4, 49 / 4))
+    assert labels(parse(), data).weights is None
+
+
+def test_the_balanced_accuracy_stands_in_the_metrics(finished):
+    """The validation images are six of each class: it equals the plain accuracy."""
+    assert finished.metrics["balanced_top1"] == pytest.approx(finished.metrics["top1"])
 
 
 @pytest.mark.backend
