@@ -22,7 +22,7 @@ def spectrum(path: pathlib.Path, found: Mapping[str, Spectrum]) -> None:
     """Draw the share that the first components hold, by singular values and by variance."""
     from matplotlib.figure import Figure
 
-    page = Figure(figsize=(10, 4.4), layout="constrained")
+    page = Figure(figsize=(10, 3.6 + 0.2 * (len(found) + 1) // 2), layout="constrained")
     titles = {"values": "share of the sum of singular values", "variance": "share of the variance"}
     others = iter(OTHERS * len(found))
     hues = {name: HUES.get(name) or next(others) for name in found}
@@ -40,8 +40,9 @@ def spectrum(path: pathlib.Path, found: Mapping[str, Spectrum]) -> None:
         axes.set_ylim(0, 102)
         axes.yaxis.set_major_formatter("{x:g} %")
         axes.spines[["top", "right"]].set_visible(False)
-        low = of == "values"
-        legend = axes.legend(frameon=False, fontsize=9, loc="upper left" if low else "lower right")
+        legend = axes.legend(
+            frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=2
+        )
         for text in legend.get_texts():
             text.set_parse_math(False)
     with _files.atomic(path) as part:

@@ -66,9 +66,11 @@ def make(work: Work, out: pathlib.Path) -> Part:
 
 
 def _counts(where: str, found: list[Pairs], classes: list[np.ndarray], of: int) -> list[dict]:
-    """Return a row for each kind, of pairs within one class and of two."""
+    """Return a row for each kind that there is, and one for all."""
     rows = []
     for pairs in found:
+        if not len(pairs.first) and len(found) > 1:
+            continue
         equal = classes[0][pairs.first] == classes[1][pairs.second]
         images = len(np.unique(pairs.first))
         rows.append(

@@ -18,15 +18,15 @@ LISTED = 1000  # images in the table
 AGREE, SURE = 0.75, 0.8
 
 COLUMNS = (
-    Column("image", "validation image", 0),
-    Column("class", "given class"),
-    Column("wrong", "runs wrong", 0),
-    Column("runs", "of runs", 0),
-    Column("said", "most say"),
-    Column("votes", "runs that say so", 0),
-    Column("given", "probability of the given class (%)", 1),
-    Column("other", "of what most say (%)", 1),
-    Column("suspected", "suspected"),
+    Column("image", "Image", 0),
+    Column("class", "Given"),
+    Column("wrong", "Wrong", 0),
+    Column("runs", "of", 0),
+    Column("said", "Most say"),
+    Column("votes", "Runs", 0),
+    Column("given", "Given, %", 1),
+    Column("other", "Said, %", 1),
+    Column("suspected", "Suspected"),
 )
 
 
@@ -63,10 +63,13 @@ def make(work: Work, out: pathlib.Path) -> Part | None:
     sheets = []
     if rows:
         _draw(out / "mistakes.png", work, rows[: work.asked.shown])
-        about = "Validation images by how many runs get them wrong, then by the given class's "
-        about += "probability, least first"
-        sheets = [Sheet("mistakes.png", "Most often wrong", about)]
-    about = f"{min(len(rows), LISTED):,} of {len(rows):,} images that a run at least gets wrong"
+        order = "by how many runs get them wrong, then by the given class's probability"
+        sheets = [Sheet("mistakes.png", "Most often wrong", f"validation images {order}")]
+    about = (
+        "Images in the order of the validation images; how many runs are wrong, which other class "
+        f"most say and how many; mean probabilities of both. {min(len(rows), LISTED):,} of "
+        f"{len(rows):,} images that a run at least gets wrong"
+    )
     table = Table("mistakes.csv", "Most often wrong", COLUMNS, rows[:LISTED], about)
     notes = _notes(found, len(runs), len(labels), issues(np.mean(probs, axis=0), labels))
     return Part("Mistakes of all runs", notes, sheets, [table])
