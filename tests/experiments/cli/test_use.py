@@ -132,3 +132,29 @@ def test_results_mark_what_was_chosen_by_these_images(make_run, tmp_path):
     text = screen.export_text()
     assert "alphanet_v1 *" in text and "last *" not in text and "–" in text
     assert "*: of the best epoch on these images" in text
+
+
+def test_what_cannot_be_embedded_is_told_before_the_work(fails, make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.place.Place.load_backend", None)
+    runs = [make_run(tmp_path / name, images=20, epochs=2) for name in "ab"]
+    for run in runs:
+        (run / "model.keras").touch()
+    for arguments, told in (
+        (("nowhere",), "nowhere"),
+        (("digits", "mnist"), "digits, mnist: give one data set, or folders of runs"),
+        (runs, "several runs make one page: give its folder with --out"),
+        ((runs[0], "--size", 8), "--size and --channels are those of the runs"),
+        (("digits", "--part", "umap"), "part (--part) 'umap': there are components, tsne"),
+        (("digits", "--perplexity", "5,x"), "--perplexity '5,x': give numbers"),
+        (("digits", "--keep", 2), "keep=2.0: give a share"),
+        (("tiny_imagenet", "--data-dir", tmp_path / "no"), "no"),
+        ((runs[0], "--data-dir", tmp_path), "tiny"),
+    ):
+        assert told in fails("embed", *arguments), arguments
+
+
+def test_what_was_embedded_is_printed(run, tmp_path):
+    options = ("--part", "components", "--classes", 2, "--size", 16, "--out", tmp_path / "out")
+    code, told, _ = run("embed", "digits", *options)
+    assert code == 0 and "Principal components" in told and "components.png" in told
+    assert (tmp_path / "out" / "embeddings.json").is_file()
