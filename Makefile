@@ -9,9 +9,9 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python -m experiments quickstart
 
 test: $(VENV)/.dev
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n auto --dist loadfile
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto --dist loadfile -m backend
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -n auto --dist loadfile -m backend
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n auto --dist worksteal
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto --dist worksteal -m backend
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -n auto --dist worksteal -m backend
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from experiments.datasets import Dataset, Split
+from experiments.embeddings import nearest
 from experiments.embeddings.features import Features
-from experiments.generate import classifier, distances, measure, nearest, sheet
+from experiments.generate import classifier, distances, measure, sheet
 from experiments.generate.measure import Options
 from experiments.place import Place
 from experiments.reports.sections import generated as section

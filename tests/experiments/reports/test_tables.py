@@ -138,8 +138,10 @@ def test_a_folder_may_hold_a_study_alone(make_run, page_of, card, tmp_path):
     alone.mkdir()
     card.rename(alone / card.name)
     assert "robustness" in page_of(run, alone).ids
-    with pytest.raises(ValueError, match="no run folders"):
-        page_of(alone)
+    assert "robustness" in page_of(alone).ids
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no finished run"):
+        page_of(tmp_path / "empty")
 
 
 def test_a_damaged_card_is_named(tmp_path):
