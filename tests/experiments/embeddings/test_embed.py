@@ -73,14 +73,21 @@ def test_a_data_set_is_embedded_by_its_pixels(place, tmp_path):
     _whole(found, content)
 
 
-@pytest.mark.backend
 def test_a_run_is_embedded_by_its_features_as_well(place, network, tmp_path):
     found = embed.of_runs([network], place, tmp_path, Asked(**ASKED))
     content = json.loads((tmp_path / tables.EMBEDDINGS).read_text())
     assert content["runs"] == ["test/network"] and list(content["parts"]) == list(embed.PARTS)
     _whole(found, content)
+
+
+@pytest.mark.backend
+def test_features_are_those_of_the_network(place, network, tmp_path):
+    parts = ("components", "separation")
+    found = embed.of_runs([network], place, tmp_path, Asked(**ASKED | {"parts": parts}))
     (table,) = found.parts["components"].tables
     assert [row["values"] for row in table.rows if row["space"] == "network"] == [3, 3]
+    (row,) = (row for row in found.parts["separation"].tables[0].rows if row["space"] == "network")
+    assert row["neighbors_1"] == row["probe"] == row["own"] == 100
 
 
 def _whole(found: embed.Embedded, content: dict):
