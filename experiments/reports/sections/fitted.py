@@ -48,12 +48,14 @@ def read(path: pathlib.Path) -> dict[str, Any]:
 
 
 def show(context: Context) -> Shown | None:
-    """Show each fit whose last run is in the report."""
+    """Show each fit whose last run is in the report, with its predictions and mistakes."""
     parts = []
     for path in context.fits:
         made = read(path)
         by_name = {run.name: run for run in context.runs if run.path.parent == path.parent}
-        if made["rows"][-1] in by_name:
+        last = by_name.get(made["rows"][-1])
+        # Copies of runs may keep their result alone.
+        if last and last.has_outputs and last.has_samples:
             parts.append(_part(made, by_name))
     return Shown({"parts": parts}, links=[("fitted", "In short")]) if parts else None
 

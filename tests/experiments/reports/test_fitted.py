@@ -98,3 +98,11 @@ def test_training_longer_is_no_advice_to_what_is_known_by_heart():
 
 def test_a_perfect_run_fails_nowhere(fit, page_of):
     assert "Nowhere: every picture" in page_of(fit(top1=100)).source
+
+
+def test_a_copy_of_its_result_alone_is_a_run_like_others(fit, page_of):
+    folder = fit()
+    for file in ("predictions.npz", "samples.npz"):
+        (folder / "tuned" / file).unlink()
+    page = page_of(folder)
+    assert "#fitted" not in page.references and "results" in page.ids
