@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from experiments import _files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PANEL, COLUMNS = 2.7, 4  # inches, panels in a row
 # Told apart by most eyes: Okabe and Ito's, which differ in lightness too. More classes repeat them
@@ -35,6 +38,13 @@ def draw(
     title: str,
 ) -> None:
     """Write the sheet as PNG; `names` are those of the classes in `labels` (n,), in order."""
+    page = figure(planes, labels, names, title)
+    with _files.atomic(path) as part:
+        page.savefig(part, dpi=110, format="png")
+
+
+def figure(planes: Sequence[Plane], labels: np.ndarray, names: Sequence[str], title: str) -> Figure:
+    """Return the page: a panel for each plane, and one legend for all."""
     from matplotlib.figure import Figure
 
     columns = min(COLUMNS, len(planes))
@@ -45,8 +55,8 @@ def draw(
     for place, plane in enumerate(planes):
         axes = page.add_subplot(rows, columns, place + 1, xticks=[], yticks=[])
         axes.set_title(
-            f"perplexity {plane.perplexity:g}\nsilhouette {plane.silhouette:.2f}, neighbors "
-            f"{plane.accuracy:.0f} %",
+            f"perplexity {plane.perplexity:g}, divergence {plane.divergence:.2f}\n"
+            f"silhouette {plane.silhouette:.2f}, neighbors {plane.accuracy:.0f} %",
             fontsize=8,
             loc="left",
         )
@@ -72,5 +82,4 @@ def draw(
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
-    with _files.atomic(path) as part:
-        page.savefig(part, dpi=110, format="png")
+    return page

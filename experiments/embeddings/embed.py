@@ -38,6 +38,8 @@ PARTS: dict[str, Callable[[Work, pathlib.Path], Part | None]] = {
     "duplicates": duplicates.make,
     "mistakes": mistakes.make,
 }
+# What refuses, before anything is computed, a wish that the data cannot grant.
+CHECKS: dict[str, Callable[[Work], None]] = {"tsne": tsne.check, "separation": separation.check}
 # What a part lacks where it returns nothing.
 LACKS = {"mistakes": "no runs were given whose answers could be wrong"}
 
@@ -140,10 +142,12 @@ def _made(work: Work, out: pathlib.Path) -> Embedded:
     """Make the parts that are asked for, in their order, and say in a file what there is."""
     _ = work.classes  # says which there are not, before anything is computed
     found: dict[str, Part] = {}
-    for name, make in PARTS.items():
-        if work.asked.parts and name not in work.asked.parts:
-            continue
-        part = make(work, out)
+    wanted = [name for name in PARTS if name in (work.asked.parts or PARTS)]
+    for name in wanted:
+        if name in CHECKS:
+            CHECKS[name](work)
+    for name in wanted:
+        part = PARTS[name](work, out)
         if part is None:
             work.listener.say(f"{name}: left out, {LACKS[name]}")
             continue

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.datasets import stratified
 from experiments.embeddings.asked import PIXELS, Column, Part, Space, Table, Work
 from experiments.runs.scores import interval
 
@@ -25,8 +24,21 @@ HELD_OUT = 0.1
 STEPS = 300
 
 
+def check(work: Work) -> None:
+    """Raise ValueError where labels leave nothing to learn, or to choose a probe on."""
+    labels = np.asarray(work.data.train.labels)
+    counts = np.bincount(labels[_some(labels, work.asked.seed)])
+    if np.sum(counts > 0) < 2 or counts.max() < 2:
+        raise ValueError(
+            f"a linear probe of {work.data.name}: its {len(labels)} training images are of "
+            f"{np.sum(counts > 0)} classes, the largest of {counts.max()}; it needs two classes, "
+            "and two images of one of them: give more, or choose other parts (--part)"
+        )
+
+
 def make(work: Work, out: pathlib.Path) -> Part:
-    """Measure every space; nothing is drawn."""
+    """Measure every space; nothing is drawn. Raises ValueError as `check`."""
+    check(work)
     train, validation = work.data.train.labels, work.data.validation.labels
     chosen = _some(np.asarray(train), work.asked.seed)
     rows, known = [], {run.name: run for run in work.runs} | {run.folder: run for run in work.runs}
@@ -48,7 +60,7 @@ def measured(
     """
     learned, asked = _points(space.train, chosen), _points(space.validation, np.s_[:])
     few = np.random.RandomState(seed).permutation(len(asked))[:MOST_COMPARED]
-    found = {"values": learned.shape[1], "n": len(asked)}
+    found = {"values": learned.shape[1], "n": len(asked), "trained": len(chosen)}
     found["silhouette"] = silhouette(_unit(asked[few]), validation[few])
     near = _nearest(_unit(learned), _unit(asked), max(NEIGHBORS))
     for count in NEIGHBORS:
@@ -77,9 +89,11 @@ def probe(
     """Return the classes that a logistic regression gives to `asked`, and its C.
 
     Fitted to `learned` (n, d). C is the one that is right most often on a tenth of these that it
-    did not see; the least of equals.
+    did not see; the least of equals. A class of one image is not held out.
     """
-    rest, held = stratified(labels, HELD_OUT, seed)
+    held = _drawn(labels, HELD_OUT, seed)
+    held = held[np.bincount(labels)[labels[held]] > 1]
+    rest = np.setdiff1d(np.arange(len(labels)), held)
     scores = [
         np.mean(_fitted(learned[rest], labels[rest], one).predict(learned[held]) == labels[held])
         for one in CHOICES
@@ -104,7 +118,20 @@ def _some(labels: np.ndarray, seed: int) -> np.ndarray:
     """Return rows of training images, all or so many of every class, drawn by the seed."""
     if len(labels) <= MOST_TRAINED:
         return np.arange(len(labels))
-    return stratified(labels, MOST_TRAINED / len(labels), seed)[1]
+    return _drawn(labels, MOST_TRAINED / len(labels), seed)
+
+
+def _drawn(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Return rows, in order: a fraction of every class, rounded, of rare ones an image each.
+
+    Draws as `datasets.stratified`, which refuses classes that are too rare to be divided.
+    """
+    random, drawn = np.random.RandomState(seed), []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = max(1, int(fraction * len(members) + 0.5))
+        drawn.append(random.permutation(members)[:count])
+    return np.sort(np.concatenate(drawn))
 
 
 def _points(rows, chosen) -> np.ndarray:
@@ -175,6 +202,7 @@ def _table(rows: list[dict[str, Any]], learned: int, train: int) -> Table:
         f"Top-1 of validation images with its 95 % interval, by {some} training images: the "
         "nearest by the cosine vote; a logistic regression of standardized values (of pixels: of "
         f"{COMPONENTS} principal components at most), its C chosen on a tenth of them. Its own: "
-        "what the network itself says. Silhouette, from -1 to 1: of validation images, by cosine"
+        "what the network itself says. Silhouette, from -1 to 1: of validation images, by the "
+        "Euclidean distance of points of length 1"
     )
     return Table("separation.csv", "Classes in spaces", columns, rows, about)

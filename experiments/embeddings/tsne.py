@@ -31,14 +31,24 @@ class Points(NamedTuple):
     told: str
 
 
+def check(work: Work) -> None:
+    """Raise ValueError where perplexities need more images than there are, by labels alone."""
+    for name in work.spaces:
+        _chosen(work, name)
+
+
 def make(work: Work, out: pathlib.Path) -> Part:
-    """Embed every space in planes; draw a sheet for each space into the folder `out`."""
+    """Embed every space in planes; draw a sheet for each space into the folder `out`.
+
+    Raises ValueError as `check`, and for images of a space that are all alike.
+    """
+    check(work)
     chosen = {name: _points(work, space) for name, space in work.spaces.items()}
     sheets, rows = [], []
     steps = len(chosen) * len(work.asked.perplexities)
     work.listener.progress("t-SNE", 0, steps)
     for number, (name, points) in enumerate(chosen.items()):
-        kept, share = _reduced(points.rows, work.asked)
+        kept, share = _reduced(points.rows, work.asked, name)
         found = []
         for plane in planes(kept, points.labels, work.asked.perplexities, work.asked.seed):
             found.append(plane)
@@ -46,7 +56,7 @@ def make(work: Work, out: pathlib.Path) -> Part:
             work.listener.progress("t-SNE", done, steps)
         path = out / f"tsne_{number}.png"
         names = [work.names[label] for label in np.unique(points.labels)]
-        told = f"{len(points.rows):,} {points.told}, {kept.shape[1]:,} components hold {share}"
+        told = f"{len(points.rows):,} {points.told}; {kept.shape[1]:,} components hold {share}"
         _scatter_sheet.draw(path, found, points.labels, names, f"{name}: {told}")
         sheets.append(Sheet(path.name, f"t-SNE of {name}", told))
         rows += [_row(name, plane, len(points.rows), kept.shape[1]) for plane in found]
@@ -70,31 +80,47 @@ def planes(rows: np.ndarray, labels: np.ndarray, perplexities, seed: int) -> Ite
 
 
 def _points(work: Work, space: Space) -> Points:
-    """Return images of the classes that pictures show, drawn by the seed.
+    """Return images of the classes that pictures show, drawn by the seed."""
+    chosen, labels = _chosen(work, space.name)
+    if space.name == PIXELS:
+        rows, told = space.train, "training images"
+    else:
+        rows, told = space.validation, "validation images, which the network did not learn from"
+    return Points(np.asarray(rows[chosen], np.float32), labels, told)
+
+
+def _chosen(work: Work, space: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return numbers and labels (n,) of the images that are embedded, by labels alone.
 
     Of pixels training images, as P2; of features, which know these by heart, validation images.
     """
-    of = "training" if space.name == PIXELS else "validation"
-    split = work.data.train if of == "training" else work.data.validation
+    of = "training" if space == PIXELS else "validation"
+    split = work.data.train if space == PIXELS else work.data.validation
     labels = np.asarray(split.labels)
     drawn = np.random.RandomState(work.asked.seed).permutation(len(labels))
     some = [drawn[labels[drawn] == label][: work.asked.per_class] for label in work.classes]
     chosen = np.sort(np.concatenate(some))
-    least = max(LEAST, *work.asked.perplexities) if len(work.asked.perplexities) else LEAST
-    if len(chosen) <= least:
+    if len(chosen) <= max(LEAST, *work.asked.perplexities):
         raise ValueError(
             f"t-SNE: {len(chosen)} {of} images of {len(work.classes)} classes, and a perplexity "
             f"(--perplexity) of {max(work.asked.perplexities):g}: it must be less than the number "
             f"of images, of which {LEAST + 1} are the least; take more classes or images of each"
         )
-    rows = space.train if of == "training" else space.validation
-    return Points(np.asarray(rows[chosen], np.float32), labels[chosen], f"{of} images")
+    return chosen, labels[chosen]
 
 
-def _reduced(rows: np.ndarray, asked: Asked) -> tuple[np.ndarray, str]:
-    """Return rows as the components that hold the share that is asked for, and what they hold."""
+def _reduced(rows: np.ndarray, asked: Asked, space: str) -> tuple[np.ndarray, str]:
+    """Return rows as the components that hold the share that is asked for, and what they hold.
+
+    Two are the least: t-SNE begins with the first two.
+    """
     spectrum = pca.spectrum(rows, min(rows.shape))
-    count = max(1, spectrum.needed(asked.keep, asked.keep_of))
+    if len(spectrum.singular) < 2:
+        raise ValueError(
+            f"t-SNE of {space}: {len(rows)} images lie on a line or in one point, so there is no "
+            "plane to embed them in; choose other classes (--class) or parts (--part)"
+        )
+    count = max(2, spectrum.needed(asked.keep, asked.keep_of))
     shares = (spectrum.shares(of)[count - 1] for of in ("values", "variance"))
     told = "{:.0%} of the sum of singular values, {:.0%} of the variance".format(*shares)
     return (rows - spectrum.mean) @ spectrum.vectors[:count].T, told.replace("%", " %")

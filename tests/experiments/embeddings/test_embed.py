@@ -139,6 +139,16 @@ def test_bad_input_is_refused_before_the_work(place, network, make_run, tmp_path
         embed.of_data(images, place, tmp_path / "file", asked)
 
 
+@pytest.mark.parametrize("parts", [(), ("components", "tsne")])
+def test_what_the_data_cannot_grant_is_refused_before_anything_is_computed(
+    parts, place, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(embed.PARTS, "components", lambda *_: pytest.fail("it was worked on"))
+    asked = Asked(**ASKED | {"perplexities": (500,), "parts": parts})
+    with pytest.raises(ValueError, match="24 training images of 3 classes, and a perplexity"):
+        embed.of_data(Images(name="colors"), place, tmp_path, asked)
+
+
 @pytest.mark.parametrize(
     "field", [{"classes": 0}, {"keep": 0}, {"keep_of": "all"}, {"perplexities": ()}, {"seed": -1}]
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.datasets import Dataset, Split
+from experiments.datasets import Dataset, Split, stratified
 from experiments.embeddings import separation
 from experiments.embeddings.asked import PIXELS, Asked, Flat, Space, Work
 from experiments.runs.scores import interval
@@ -75,6 +75,50 @@ def test_many_training_images_are_drawn_of_every_class_alike(monkeypatch):
     assert len(separation._some(LABELS[:40], 0)) == 40
 
 
+def test_what_is_drawn_is_what_a_stratified_division_holds():
+    """Where every class can be divided, so that rare classes change no other numbers."""
+    labels = np.repeat([0, 1, 2], [100, 37, 6])
+    np.testing.assert_array_equal(separation._drawn(labels, 0.1, 3), stratified(labels, 0.1, 3)[1])
+
+
+def test_rare_classes_are_drawn_too_and_a_single_image_is_learned_from(monkeypatch):
+    labels = np.repeat([0, 1, 2, 3], [80, 75, 4, 1])
+    points = (np.eye(4)[labels] * 20 + RANDOM.normal(size=(160, 4))).astype(np.float32)
+    asked = np.eye(4, dtype=np.float32) * 20
+    answers, _ = separation.probe(points, labels, asked, 0)
+    assert answers.tolist() == [0, 1, 2, 3]
+    monkeypatch.setattr(separation, "MOST_TRAINED", 16)
+    assert np.bincount(labels[separation._some(labels, 0)]).tolist() == [8, 8, 1, 1]
+
+
+@pytest.mark.parametrize("labels", [np.zeros(6, int), np.arange(6)])
+def test_labels_that_leave_nothing_to_choose_are_refused(labels):
+    images = np.zeros((6, 2, 2, 1), np.uint8)
+    data = Dataset("x", Split(images, labels), Split(images, labels), tuple("abcdef"), "abcdef")
+    with pytest.raises(ValueError, match="linear probe of x: its 6 training images are of . class"):
+        separation.check(Work(data, {}, Asked()))
+
+
+def test_the_silhouette_is_that_of_points_of_length_1_restated():
+    """Of each point: how much further the nearest other class is than its own, by Euclid."""
+    given = APART[:160] + 8 * RANDOM.normal(size=(160, 4)).astype(np.float32)
+    units = given / np.linalg.norm(given, axis=1, keepdims=True)
+    far = np.linalg.norm(units[:, None] - units, axis=2)
+    labels, scores = LABELS[:160], []
+    for row, label in enumerate(labels):
+        others = [far[row, labels == one].mean() for one in range(4) if one != label]
+        own = far[row, labels == label].sum() / (np.sum(labels == label) - 1)
+        scores.append((min(others) - own) / max(own, min(others)))
+    # float32 distances of scikit-learn, which come from products.
+    found = measured(given, given[:160])
+    assert found["silhouette"] == pytest.approx(np.mean(scores), abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same_bits():
+    noise = RANDOM.normal(size=(240, 6)).astype(np.float32)
+    assert measured(noise[:160], noise[160:]) == measured(noise[:160], noise[160:])
+
+
 def test_one_class_has_no_silhouette():
     assert np.isnan(separation.silhouette(APART[:5], np.zeros(5)))
 
@@ -90,4 +134,5 @@ def test_pixels_are_a_row_with_the_fields_of_all(tmp_path, channels):
     (table,) = part.tables
     (row,) = table.rows
     assert row["probe"] > 90 and row["own"] == "" and row["n"] == 80
+    assert row["trained"] == 120
     assert {column.key for column in table.columns} <= row.keys() and not part.sheets
