@@ -66,10 +66,13 @@ def make(work: Work, out: pathlib.Path) -> Part:
 def planes(rows: np.ndarray, labels: np.ndarray, perplexities, seed: int) -> Iterator[Plane]:
     """Yield an embedding of rows (n, d) for each perplexity; the same seed gives the same."""
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     for perplexity in perplexities:
         method = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
-        points = method.fit_transform(rows)
+        # Threads wait for the slowest, which other work may hold up; on one the bits are the same.
+        with threadpool_limits(limits=1, user_api="openmp"):
+            points = method.fit_transform(rows)
         yield Plane(
             float(perplexity),
             points,
