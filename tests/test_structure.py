@@ -23,6 +23,7 @@ FLOORS = (
     "listener",
     "_files",
     "timing",
+    "spectrum",
     "recipes",
     "backend",
     "datasets",

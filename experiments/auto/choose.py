@@ -30,8 +30,7 @@ _SURE = 0.85
 # Held out of the members' sight for the head of their stack, and what a class needs for that.
 HOLDOUT, _FOR_HOLDOUT = 0.1, 20
 # Members of a stack: of few pictures those from scratch learn too little. 450 of each class were
-# enough for 86 % of ten classes, 80 of each of two for 50 and 70 %, where a tuned network had 82;
-# the border between is a guess.
+# enough for 86 % of ten classes (laptop); below that the border is a guess.
 _SMALL_MEMBERS = ("sprint_s", "alphanet", "simplenet")
 _MEMBERS = ("tuned", "alphanet", "simplenet")
 _FEW_MEMBERS, _FEW = ("tuned", "tuned_b"), 200

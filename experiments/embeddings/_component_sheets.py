@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments import _files
 from experiments.embeddings import _sheets
-from experiments.embeddings.pca import Spectrum
+from experiments.spectrum import Spectrum
 
 INK = "#1c2128"
 HUES = {"red": "#c0392b", "green": "#16906a", "blue": "#2f74d0"}

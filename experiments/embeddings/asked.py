@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.datasets import Dataset, Split
 from experiments.listener import SILENT, Listener
-from experiments.runs import Run, short_names
+from experiments.runs import Run, class_number, short_names
 
 PIXELS = "pixels"
 # Shares of what PCA keeps before t-SNE: of the sum of singular values, as P2, or of the variance.
@@ -112,22 +112,19 @@ class Work:
     def classes(self) -> np.ndarray:
         """Numbers of the classes that pictures show: those that are named, or drawn by the seed."""
         if self.asked.only:
-            return np.array([label(self.data, self.names, name) for name in self.asked.only])
+            return np.array([self._number(name) for name in self.asked.only])
         count = min(self.asked.classes, len(self.names))
         return np.sort(np.random.RandomState(self.asked.seed).permutation(len(self.names))[:count])
 
-
-def label(data: Dataset, short: Sequence[str], name: str) -> int:
-    """Return a class's number by its name, its id or that number; ValueError for another text."""
-    for known in (data.class_ids, data.class_names, short):
-        if name in known:
-            return list(known).index(name)
-    if name.isascii() and name.isdigit() and int(name) < len(short):
-        return int(name)
-    raise ValueError(
-        f"class {name!r}: {data.name} has {len(short)} classes, numbered from 0 to "
-        f"{len(short) - 1}: {', '.join(short[:10])}{', ...' if len(short) > 10 else ''}"
-    )
+    def _number(self, name: str) -> int:
+        number = class_number(name, self.data.class_names, self.data.class_ids)
+        if number is None:
+            some = ", ".join(self.names[:10]) + (", ..." if len(self.names) > 10 else "")
+            raise ValueError(
+                f"class {name!r}: {self.data.name} has {len(self.names)} classes, numbered from 0 "
+                f"to {len(self.names) - 1}: {some}"
+            )
+        return number
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from experiments import spectrum
 from experiments.embeddings import _component_sheets as sheets
-from experiments.embeddings import pca
 from experiments.embeddings.asked import PIXELS, Column, Flat, Part, Sheet, Table, Work
 
 SHARES = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -60,41 +60,41 @@ def make(work: Work, out: pathlib.Path) -> Part:
     return Part("Principal components", _notes(work, found), _sheets(found, kept), [_table(found)])
 
 
-def spectra(work: Work) -> Iterator[tuple[str, pca.Spectrum]]:
+def spectra(work: Work) -> Iterator[tuple[str, spectrum.Spectrum]]:
     """Yield the spectrum of training images in each space, of pixels also of each color."""
     seed, most = work.asked.seed, max(work.asked.rebuilt)
     for name, space in work.spaces.items():
         count = len(space.train)
         progress = functools.partial(work.listener.progress, f"components of {name}")
         if name != PIXELS:
-            yield name, pca.spectrum(space.train, 1, seed, progress)
+            yield name, spectrum.of(space.train, 1, seed, progress)
             continue
         channels = work.data.image_shape[-1]
         size = space.train.shape[1]
-        if channels == 1 or size > min(count, pca.MOST):
-            yield name, pca.spectrum(space.train, most, seed, progress)
+        if channels == 1 or size > min(count, spectrum.MOST):
+            yield name, spectrum.of(space.train, most, seed, progress)
             for color in range(channels if channels > 1 else 0):
                 rows = Color(work.data.train.images, color)
-                yield COLORS[color], pca.spectrum(rows, 1, seed, progress)
+                yield COLORS[color], spectrum.of(rows, 1, seed, progress)
             continue
         # Colors are rows and columns of the one sum: the images are read once.
-        total, mean = pca.covariance(space.train, progress)
+        total, mean = spectrum.covariance(space.train, progress)
         places = [np.arange(color, size, channels) for color in range(channels)]
         blocks = [np.asfortranarray(total[np.ix_(one, one)]) for one in places]
-        yield name, pca.of_covariance(total, mean, count, most)
+        yield name, spectrum.of_covariance(total, mean, count, most)
         del total
         for color, (one, block) in enumerate(zip(places, blocks, strict=True)):
-            yield COLORS[color], pca.of_covariance(block, mean[one], count, 1)
+            yield COLORS[color], spectrum.of_covariance(block, mean[one], count, 1)
 
 
-def of_classes(work: Work) -> Iterator[tuple[str, pca.Spectrum]]:
+def of_classes(work: Work) -> Iterator[tuple[str, spectrum.Spectrum]]:
     """Yield the spectrum of the training images of each class that pictures show."""
     train = work.data.train
     for number in work.classes:
         rows = np.flatnonzero(np.asarray(train.labels) == number)
         if len(rows) > 1:
             images = Flat(train.take(rows).images)
-            yield work.names[number], pca.spectrum(images, EIGEN_IMAGES, work.asked.seed)
+            yield work.names[number], spectrum.of(images, EIGEN_IMAGES, work.asked.seed)
 
 
 def _one_of_each(work: Work) -> np.ndarray:
@@ -106,7 +106,7 @@ def _one_of_each(work: Work) -> np.ndarray:
     return found if len(found) else drawn[:1]
 
 
-def _table(found: dict[str, pca.Spectrum]) -> Table:
+def _table(found: dict[str, spectrum.Spectrum]) -> Table:
     columns = [
         Column("space", "Of"),
         Column("values", "Values", 0),
@@ -124,7 +124,7 @@ def _table(found: dict[str, pca.Spectrum]) -> Table:
     return Table(FILES["table"], "Components that are needed", columns, rows, about)
 
 
-def _notes(work: Work, found: dict[str, pca.Spectrum]) -> list[str]:
+def _notes(work: Work, found: dict[str, spectrum.Spectrum]) -> list[str]:
     count = len(work.data.train)
     return [
         f"{name}: of {one.count:,} of {count:,} training images, drawn by seed {work.asked.seed}; "
@@ -134,7 +134,7 @@ def _notes(work: Work, found: dict[str, pca.Spectrum]) -> list[str]:
     ]
 
 
-def _sheets(found: dict[str, pca.Spectrum], kept: list[int]) -> list[Sheet]:
+def _sheets(found: dict[str, spectrum.Spectrum], kept: list[int]) -> list[Sheet]:
     whole = found[PIXELS]
     shares = ", ".join(
         f"{count}: {100 * whole.shares('values')[count - 1]:.1f} and "

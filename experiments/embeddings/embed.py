@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Callable, Sequence
 
 from experiments import _files
@@ -30,18 +31,27 @@ from experiments.recipes import Images
 from experiments.runs import Run, tables
 from experiments.runs.environment import environment
 
-# In the order of the page. One that has nothing to look at returns None.
-PARTS: dict[str, Callable[[Work, pathlib.Path], Part | None]] = {
-    "components": components.make,
-    "tsne": tsne.make,
-    "separation": separation.make,
-    "duplicates": duplicates.make,
-    "mistakes": mistakes.make,
+
+@dataclasses.dataclass(frozen=True)
+class Maker:
+    """What makes a part in a folder, and raises ValueError for a wish that data cannot grant.
+
+    It returns None where there is nothing to look at: `lacks` says what is missing.
+    """
+
+    make: Callable[[Work, pathlib.Path], Part | None]
+    check: Callable[[Work], None] | None = None
+    lacks: str = ""
+
+
+# In the order of the page.
+PARTS = {
+    "components": Maker(components.make),
+    "tsne": Maker(tsne.make, tsne.check),
+    "separation": Maker(separation.make, separation.check),
+    "duplicates": Maker(duplicates.make),
+    "mistakes": Maker(mistakes.make, lacks="no runs were given whose answers could be wrong"),
 }
-# What refuses, before anything is computed, a wish that the data cannot grant.
-CHECKS: dict[str, Callable[[Work], None]] = {"tsne": tsne.check, "separation": separation.check}
-# What a part lacks where it returns nothing.
-LACKS = {"mistakes": "no runs were given whose answers could be wrong"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,14 +154,16 @@ def _made(work: Work, out: pathlib.Path) -> Embedded:
     found: dict[str, Part] = {}
     wanted = [name for name in PARTS if name in (work.asked.parts or PARTS)]
     for name in wanted:
-        if name in CHECKS:
-            CHECKS[name](work)
+        if check := PARTS[name].check:
+            check(work)
+    seconds = {}
     for name in wanted:
-        part = PARTS[name](work, out)
+        began = time.perf_counter()
+        part = PARTS[name].make(work, out)
         if part is None:
-            work.listener.say(f"{name}: left out, {LACKS[name]}")
+            work.listener.say(f"{name}: left out, {PARTS[name].lacks}")
             continue
-        found[name] = part
+        found[name], seconds[name] = part, time.perf_counter() - began
     for part in found.values():
         for table in part.tables:
             _write(table, out)
@@ -163,7 +175,7 @@ def _made(work: Work, out: pathlib.Path) -> Embedded:
         "validation": len(work.data.validation),
         "runs": [run.row.recipe for run in work.runs],
         "classes": [work.names[number] for number in work.classes],
-        "parts": {name: _told(part) for name, part in found.items()},
+        "parts": {name: _told(part, seconds[name]) for name, part in found.items()},
         "settings": dataclasses.asdict(work.asked),
         **{key: known[key] for key in ("device", "date", "command", "commit")},
     }
@@ -177,8 +189,8 @@ def _write(table: Table, out: pathlib.Path) -> None:
     tables.write([dict(row) for row in table.rows] or [none], out / table.file)
 
 
-def _told(part: Part) -> dict:
-    """Return what the file says of a part: of its tables where their rows are."""
-    found = dataclasses.asdict(part)
+def _told(part: Part, seconds: float) -> dict:
+    """Return what the file says of a part, of its tables where their rows are, and its time."""
+    found = dataclasses.asdict(part) | {"seconds": round(seconds, 1)}
     found["tables"] = [table | {"rows": len(table["rows"])} for table in found["tables"]]
     return found

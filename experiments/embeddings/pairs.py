@@ -5,9 +5,9 @@ other. Exact copies are found by their bytes. Near ones in two steps: small colo
 brightness and over their contrast, whose products are high; of these pairs, the detail of larger
 gray images, over its local contrast, must agree as well within two pixels of shift, since many
 pictures of sky are alike when they are small, and so are those with one frame. Thresholds were
-set on CIFAR-10 and Tiny ImageNet by how many pairs are of two classes, which chance makes: at 0.6
-three of 565 in CIFAR-10, at 0.5 sixteen of 773. Barz and Denzler, "Do we train on test data?",
-2020, found by eye that 3.3 % of CIFAR-10's test images have a near-duplicate in its training set.
+set on CIFAR-10 and Tiny ImageNet by how many pairs are of two classes, which chance makes
+(`experiments/results/embeddings_cpu`). Barz and Denzler, "Do we train on test data?", 2020, found
+by eye that 3.3 % of CIFAR-10's test images have a near-duplicate in its training set.
 """
 
 from __future__ import annotations

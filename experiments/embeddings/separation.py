@@ -64,7 +64,7 @@ def measured(
     found["silhouette"] = silhouette(_unit(asked[few]), validation[few])
     near = _nearest(_unit(learned), _unit(asked), max(NEIGHBORS))
     for count in NEIGHBORS:
-        answers = _vote(train[chosen][near[:, :count]])
+        answers = vote(train[chosen][near[:, :count]])
         found |= _accuracy(f"neighbors_{count}", answers == validation)
     reduce = _components if space.name == PIXELS else _standard
     learned, asked = reduce(learned, asked, seed)
@@ -151,7 +151,7 @@ def _nearest(base: np.ndarray, asked: np.ndarray, count: int) -> np.ndarray:
     return search.kneighbors(asked, return_distance=False)
 
 
-def _vote(classes: np.ndarray) -> np.ndarray:
+def vote(classes: np.ndarray) -> np.ndarray:
     """Return the class that most of each row (n, k) name; of equals, that of the nearest."""
     agree = (classes[:, :, None] == classes[:, None, :]).sum(axis=2)
     return classes[np.arange(len(classes)), agree.argmax(axis=1)]
@@ -201,8 +201,8 @@ def _table(rows: list[dict[str, Any]], learned: int, train: int) -> Table:
     about = (
         f"Top-1 of validation images with its 95 % interval, by {some} training images: the "
         "nearest by the cosine vote; a logistic regression of standardized values (of pixels: of "
-        f"{COMPONENTS} principal components at most), its C chosen on a tenth of them. Its own: "
-        "what the network itself says. Silhouette, from -1 to 1: of validation images, by the "
-        "Euclidean distance of points of length 1"
+        f"{COMPONENTS} principal components at most) after {STEPS} steps at most, its C chosen on "
+        "a tenth of them. Its own: what the network itself says. Silhouette, from -1 to 1: of "
+        "validation images, by the Euclidean distance of points of length 1"
     )
     return Table("separation.csv", "Classes in spaces", columns, rows, about)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.embeddings import _scatter_sheet, pca
+from experiments import spectrum
+from experiments.embeddings import _scatter_sheet
 from experiments.embeddings._scatter_sheet import Plane
 from experiments.embeddings.asked import PIXELS, Asked, Column, Part, Sheet, Space, Table, Work
-from experiments.embeddings.separation import silhouette
+from experiments.embeddings.separation import silhouette, vote
 
 NEIGHBORS = 10  # that vote on a point's class in the plane
 # scikit-learn approximates the forces within a perplexity's three neighbors, of which there must be
@@ -117,28 +118,26 @@ def _reduced(rows: np.ndarray, asked: Asked, space: str) -> tuple[np.ndarray, st
 
     Two are the least: t-SNE begins with the first two.
     """
-    spectrum = pca.spectrum(rows, min(rows.shape))
-    if len(spectrum.singular) < 2:
+    found = spectrum.of(rows, min(rows.shape))
+    if len(found.singular) < 2:
         raise ValueError(
             f"t-SNE of {space}: {len(rows)} images lie on a line or in one point, so there is no "
             "plane to embed them in; choose other classes (--class) or parts (--part)"
         )
-    count = max(2, spectrum.needed(asked.keep, asked.keep_of))
-    shares = (spectrum.shares(of)[count - 1] for of in ("values", "variance"))
-    told = "{:.0%} of the sum of singular values, {:.0%} of the variance".format(*shares)
-    return (rows - spectrum.mean) @ spectrum.vectors[:count].T, told.replace("%", " %")
+    count = max(2, found.needed(asked.keep, asked.keep_of))
+    shares = (found.shares(of)[count - 1] for of in ("values", "variance"))
+    told = "{:.1%} of the sum of singular values, {:.1%} of the variance".format(*shares)
+    return (rows - found.mean) @ found.vectors[:count].T, told.replace("%", " %")
 
 
 def _told_apart(points: np.ndarray, labels: np.ndarray) -> float:
     """Return how often, in percent, the nearest other points name the class of a point."""
-    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.neighbors import NearestNeighbors
 
-    count = min(NEIGHBORS, len(points) - 1)
+    search = NearestNeighbors(n_neighbors=min(NEIGHBORS, len(points) - 1)).fit(points)
     # Without an argument, a point is none of its own neighbors.
-    near = KNeighborsClassifier(count).fit(points, labels).kneighbors(return_distance=False)
-    classes = np.unique(labels)
-    votes = (labels[near][:, :, None] == classes).sum(axis=1)
-    return float(100 * np.mean(classes[votes.argmax(axis=1)] == labels))
+    near = search.kneighbors(return_distance=False)
+    return float(100 * np.mean(vote(labels[near]) == labels))
 
 
 def _row(space: str, plane: Plane, count: int, components: int) -> dict[str, float | str]:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from experiments.runs import Run
+from experiments.runs import Run, class_number
 from experiments.training.generated import (
     check_conditional,
     check_makes_images,
@@ -69,11 +69,9 @@ def conditional(run: Run) -> bool:
 
 def label(run: Run, name: str) -> int:
     """Return a class's number by its name, its id or that number; ValueError for another text."""
-    for known in (run.dataset.get("class_ids") or [], run.dataset["class_names"], run.names):
-        if name in known:
-            return list(known).index(name)
-    if name.isascii() and name.isdigit() and int(name) < run.classes:
-        return int(name)
+    known = run.dataset["class_names"], run.dataset.get("class_ids") or []
+    if (number := class_number(name, *known)) is not None:
+        return number
     raise ValueError(
         f"class (--class) {name!r}: {run} has {run.classes} classes, numbered from 0 to "
         f"{run.classes - 1}: {', '.join(run.names[:10])}{', ...' if run.classes > 10 else ''}"

@@ -112,6 +112,15 @@ def _save(figure: Figure, buffer: io.IOBase, **options) -> None:
         figure.savefig(buffer, **options)
 
 
+def picture(path: pathlib.Path, fix: str) -> np.ndarray:
+    """Return a picture's pixels (h, w, 3) uint8; ValueError with the fix for a damaged one."""
+    try:
+        with Image.open(path) as found:
+            return np.asarray(found.convert("RGB"))
+    except OSError as error:  # of which Pillow's own errors are some
+        raise ValueError(f"{path} cannot be read ({error}): {fix}") from error
+
+
 def data_uri(image: np.ndarray, limit: int = 128) -> str:
     """Encode a uint8 image (h, w, 1 or 3), reduced to at most `limit` pixels, without loss."""
     buffer = io.BytesIO()

@@ -10,13 +10,22 @@ from typing import Any
 
 from experiments.recipes.schemas import Row
 from experiments.runs import names
-from experiments.runs.dataset import describe, other_data, short_names
+from experiments.runs.dataset import class_number, describe, other_data, short_names
 from experiments.runs.environment import environment
 from experiments.runs.folder import held, write_start
 from experiments.runs.history import images_until
 from experiments.runs.run import Run
 
-__all__ = ["Run", "check_backend", "find", "images_until", "making", "of_model", "short_names"]
+__all__ = [
+    "Run",
+    "check_backend",
+    "class_number",
+    "find",
+    "images_until",
+    "making",
+    "of_model",
+    "short_names",
+]
 
 
 @contextlib.contextmanager

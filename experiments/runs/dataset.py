@@ -71,3 +71,12 @@ def short_names(given: Sequence[str], ids: Sequence[str] = (), length: int = 22)
     count = collections.Counter(short)
     keys = ids if len(ids) == len(given) else range(len(given))
     return [f"{s} ({key})" if count[s] > 1 else s for s, key in zip(short, keys, strict=True)]
+
+
+def class_number(name: str, names: Sequence[str], ids: Sequence[str]) -> int | None:
+    """Return a class's number by its name, short name, id or that number; None: no class."""
+    for known in (names, short_names(names, ids), ids):
+        if name in known:
+            return list(known).index(name)
+    number = int(name) if name.isascii() and name.isdigit() else len(names)
+    return number if number < len(names) else None

@@ -13,7 +13,7 @@ from PIL import Image
 
 from experiments.datasets import Dataset
 from experiments.listener import SILENT, Listener
-from experiments.runs import Run, short_names
+from experiments.runs import Run, class_number, short_names
 from experiments.studies import predict
 from experiments.training.predict import check_finite
 
@@ -131,12 +131,9 @@ def check_class(of: str, run: Run) -> int | None:
     if of in (PREDICTED, TRUE):
         return None
     names, ids = list(run.dataset["class_names"]), list(run.dataset.get("class_ids") or ())
-    for known in (names, run.names, ids):
-        if of in known:
-            return known.index(of)
+    if (number := class_number(of, names, ids)) is not None:
+        return number
     if of.isdecimal():
-        if int(of) < len(names):
-            return int(of)
         raise ValueError(f"class {of}: {run} has classes 0 to {len(names) - 1}")
     close = difflib.get_close_matches(of, run.names, n=5, cutoff=0.4) or run.names[:5]
     raise ValueError(

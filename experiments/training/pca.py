@@ -6,16 +6,14 @@ it leaves that range by little. P2 names this as future work.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
+from experiments import spectrum
 from experiments.recipes.pca import Pca
-
-# Pixels that are centered at once, of all these images.
-_COLUMNS = 4096
 
 
 class Components(NamedTuple):
@@ -43,48 +41,23 @@ class Components(NamedTuple):
 def principal(images: Sequence, spec: Pca, seed: int) -> Components:
     """Return the components of images (n, h, w, c) that a row asks for, computed in float64.
 
-    The spectrum is the whole one of `spec.images` of them, by their Gram matrix: a share of
-    singular values needs all of these, also the small ones. Time goes by the cube of their number.
+    The spectrum is the whole one of `spec.images` of them: a share of singular values needs all of
+    these, also the small ones. Time goes by the cube of their number.
     Raises ValueError for more components than these images have.
     """
     count = min(spec.images, len(images))
     chosen = np.sort(np.random.default_rng(seed).choice(len(images), count, replace=False))
     pixels = np.asarray(images[chosen]).reshape(count, -1)
-    mean = pixels.mean(axis=0, dtype=np.float64)
-    gram = sum(part @ part.T for part in _centered(pixels, mean))
-    squares, vectors = (found[..., ::-1] for found in np.linalg.eigh(gram))
-    # What is smaller is rounding.
-    rank = int(np.sum(squares > squares[0] * count * np.finfo(float).eps))
-    squares = squares[:rank]
-    singular = np.sqrt(squares)
-    shares = {"values": _shares(singular), "variance": _shares(squares)}
+    found = spectrum.of(pixels, spec.components or count)
+    rank = len(found.singular)
     if (spec.components or 1) > rank:
         raise ValueError(
             f"pca.components: {spec.components or 1}, and {count} training images of "
             f"{pixels.shape[1]} values have {rank}: ask for no more, or give a share"
         )
-    kept = spec.components or int(np.searchsorted(shares[spec.of], spec.share)) + 1
-    basis = vectors[:, :kept] / singular[:kept]
-    parts = [basis.T @ part for part in _centered(pixels, mean)]
-    return Components(
-        mean.astype(np.float32),
-        np.concatenate(parts, axis=1).astype(np.float32),
-        *(float(shares[of][kept - 1]) for of in ("values", "variance")),
-        count,
-    )
-
-
-def _centered(pixels: np.ndarray, mean: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield columns of pixels less their mean, float64: of large images not all fit at once."""
-    for start in range(0, len(mean), _COLUMNS):
-        part = slice(start, start + _COLUMNS)
-        yield pixels[:, part] - mean[part]
-
-
-def _shares(terms: np.ndarray) -> np.ndarray:
-    """Return which share of a sum its first terms have; of all of them exactly 1."""
-    sums = np.cumsum(terms)
-    return sums / sums[-1:]
+    kept = spec.components or found.needed(spec.share, spec.of)
+    shares = (float(found.shares(of)[kept - 1]) for of in ("values", "variance"))
+    return Components(found.mean, found.vectors[:kept], *shares, count)
 
 
 def layers(kept: Components, shape: tuple[int, int, int]) -> list[keras.layers.Layer]:

@@ -7,9 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from experiments._files import explained, read_json
+from experiments._files import read_json
 from experiments.reports.context import Context, Shown
 
 FIX = "embed again, or remove it"
@@ -42,7 +40,7 @@ def show(context: Context) -> Shown | None:
         found = read(path)
         for part in found["parts"]:
             part["sheets"] = [
-                sheet | {"uri": svg.data_uri(_pixels(path.parent / sheet["file"]), SHEET)}
+                sheet | {"uri": svg.data_uri(svg.picture(path.parent / sheet["file"], FIX), SHEET)}
                 for sheet in part["sheets"]
                 if (path.parent / sheet["file"]).is_file()
             ]
@@ -68,11 +66,3 @@ def _lines(folder: pathlib.Path, table: Mapping[str, Any]) -> list[list[str]]:
 
 def _text(value: str, digits: int | None) -> str:
     return value if digits is None or value == "" else f"{float(value):,.{digits}f}"
-
-
-def _pixels(path: pathlib.Path) -> np.ndarray:
-    """Return a picture's pixels (h, w, 3); ValueError for a damaged one."""
-    from PIL import Image
-
-    with explained(path, FIX), Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))

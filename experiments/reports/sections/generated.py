@@ -6,8 +6,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from experiments.reports.context import Context, Shown
 from experiments.runs import tables
 
@@ -16,6 +14,7 @@ CAPTION = (
     "images are the floor; the nearest training images of generated and of held-out images are "
     "compared: 50 % nearer where both are alike"
 )
+FIX = "measure again, or remove it"
 SHEET = 1200  # pixels of the sheet at most
 # Of numbers from so much on as many decimals, and of smaller ones what tells them apart.
 _DECIMALS = ((100, 0), (10, 1), (1, 2), (0.1, 3), (0, 4))
@@ -24,7 +23,7 @@ _DECIMALS = ((100, 0), (10, 1), (1, 2), (0.1, 3), (0, 4))
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
     """Read what was measured; ValueError that names the file where it is damaged."""
     texts = ("measure", "by", "images", "unit", "run", "device", "date", "command")
-    return tables.read(path, ("value", "spread", "n"), texts, fix="measure again, or remove it")
+    return tables.read(path, ("value", "spread", "n"), texts, fix=FIX)
 
 
 def value(row: dict[str, Any]) -> str:
@@ -60,20 +59,9 @@ def show(context: Context) -> Shown | None:
         parts.append(
             facts
             | {"measures": ordered(rows), "date": rows[0]["date"][:10], "seed": rows[0].get("seed")}
-            | {"sheet": svg.data_uri(_pixels(sheet), SHEET) if sheet.is_file() else None}
+            | {"sheet": svg.data_uri(svg.picture(sheet, FIX), SHEET) if sheet.is_file() else None}
         )
     return Shown(
         {"parts": parts, "caption": CAPTION, "value": value},
         links=[("generated", "Generated images")],
     )
-
-
-def _pixels(path: pathlib.Path) -> np.ndarray:
-    """Return a picture's pixels (h, w, 3); ValueError for a damaged one."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): measure again, or remove it") from error

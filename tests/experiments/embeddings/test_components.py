@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments import spectrum
 from experiments.datasets import Dataset, Split
-from experiments.embeddings import components, pca
+from experiments.embeddings import components
 from experiments.embeddings.asked import PIXELS, Asked, Flat, Space, Work
 
 SIDE, NAMES = 6, ("goldfish, Carassius auratus", "$5 bill", "lemon")
@@ -34,10 +35,10 @@ def test_colors_are_those_of_the_pixels(count):
     found = dict(components.spectra(work(data)))
     assert list(found) == ["pixels", "red", "green", "blue"]
     for color, name in enumerate(("red", "green", "blue")):
-        alone = pca.spectrum(data.train.images[..., color].reshape(count, -1), 1)
+        alone = spectrum.of(data.train.images[..., color].reshape(count, -1), 1)
         np.testing.assert_allclose(found[name].singular, alone.singular, rtol=1e-9)
         np.testing.assert_allclose(found[name].mean, alone.mean, rtol=1e-6)
-    whole = pca.spectrum(data.train.images.reshape(count, -1), 9)
+    whole = spectrum.of(data.train.images.reshape(count, -1), 9)
     np.testing.assert_allclose(found["pixels"].singular, whole.singular, rtol=1e-9)
 
 
@@ -70,14 +71,14 @@ def test_sheets_and_the_table_are_made(tmp_path, channels):
     keys = {column.key for column in table.columns}
     assert all(row.keys() == keys for row in table.rows) and not part.notes
     of = {(row["space"], row["of"]): row for row in table.rows}
-    whole = pca.spectrum(Flat(given.data.train.images), 1)
+    whole = spectrum.of(Flat(given.data.train.images), 1)
     assert of["pixels", "variance"]["0.9"] == whole.needed(0.9, "variance")
     assert of["pixels", "singular values"]["0.9"] == whole.needed(0.9, "values")
     assert of["pixels", "variance"]["0.9"] < of["pixels", "singular values"]["0.9"]
 
 
 def test_where_images_are_drawn_a_note_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(pca, "MOST", 30)
+    monkeypatch.setattr(spectrum, "MOST", 30)
     part = components.make(work(dataset(40, channels=1)), tmp_path)
     assert part.notes and part.notes[0].startswith("pixels: of 30 of 40 training images, drawn by")
 

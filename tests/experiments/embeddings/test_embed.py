@@ -143,7 +143,8 @@ def test_bad_input_is_refused_before_the_work(place, network, make_run, tmp_path
 def test_what_the_data_cannot_grant_is_refused_before_anything_is_computed(
     parts, place, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(embed.PARTS, "components", lambda *_: pytest.fail("it was worked on"))
+    refuse = embed.Maker(lambda *_: pytest.fail("it was worked on"))
+    monkeypatch.setitem(embed.PARTS, "components", refuse)
     asked = Asked(**ASKED | {"perplexities": (500,), "parts": parts})
     with pytest.raises(ValueError, match="24 training images of 3 classes, and a perplexity"):
         embed.of_data(Images(name="colors"), place, tmp_path, asked)

@@ -56,7 +56,7 @@ def test_neighbors_are_those_of_the_largest_cosine():
 
 def test_most_neighbors_decide_and_of_equals_the_nearest():
     classes = np.array([[2, 1, 1, 0], [0, 1, 1, 0], [1, 0, 1, 0], [3, 2, 1, 0]])
-    assert separation._vote(classes).tolist() == [1, 0, 1, 3]
+    assert separation.vote(classes).tolist() == [1, 0, 1, 3]
 
 
 def test_the_strength_is_chosen_without_validation_images():

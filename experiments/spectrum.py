@@ -55,9 +55,7 @@ class Spectrum(NamedTuple):
         return (np.asarray(rows, np.float32) - self.mean) @ basis.T @ basis + self.mean
 
 
-def spectrum(
-    rows: Sequence, vectors: int, seed: int = 0, progress: Progress | None = None
-) -> Spectrum:
+def of(rows: Sequence, vectors: int, seed: int = 0, progress: Progress | None = None) -> Spectrum:
     """Return the spectrum of rows (n, d), uint8 or float, with at most so many vectors.
 
     `rows` may be lazy: it has a shape and takes slices and arrays of numbers of rows.

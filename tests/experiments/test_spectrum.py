@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.embeddings import pca
+from experiments import spectrum
 
 RANDOM = np.random.default_rng(0)
 BYTES = (RANDOM.random((300, 40)) * np.geomspace(5, 255, 40)).astype(np.uint8)
@@ -34,13 +34,13 @@ class Lazy:
 
 @pytest.fixture(autouse=True, params=[7, 1024], ids=["many portions", "one portion"])
 def portions(request, monkeypatch):
-    monkeypatch.setattr(pca, "PORTION", request.param)
-    monkeypatch.setattr(pca, "_COLUMNS", request.param)
+    monkeypatch.setattr(spectrum, "PORTION", request.param)
+    monkeypatch.setattr(spectrum, "_COLUMNS", request.param)
 
 
 @pytest.mark.parametrize("rows", CASES.values(), ids=CASES)
 def test_values_and_vectors_are_those_of_the_decomposition(rows):
-    found = pca.spectrum(Lazy(rows), 5)
+    found = spectrum.of(Lazy(rows), 5)
     centered = rows - rows.mean(axis=0, dtype=np.float64)
     _, singular, vectors = np.linalg.svd(centered, full_matrices=False)
     singular = singular[: len(rows) - 1]
@@ -58,7 +58,7 @@ def test_values_and_vectors_are_those_of_the_decomposition(rows):
 
 def test_sums_of_bytes_are_exact():
     bytes_ = np.where(RANDOM.random((2000, 3)) < 0.5, 0, 255).astype(np.uint8)
-    total, mean = pca.covariance(bytes_)
+    total, mean = spectrum.covariance(bytes_)
     wide = bytes_.astype(np.int64)
     wanted = (wide.T @ wide) - np.outer(wide.sum(axis=0), wide.sum(axis=0)) / len(wide)
     np.testing.assert_allclose(np.tril(total), np.tril(wanted), rtol=1e-13)
@@ -66,7 +66,7 @@ def test_sums_of_bytes_are_exact():
 
 
 def test_shares_count_values_and_their_squares():
-    found = pca.Spectrum(np.zeros(4), np.array([6.0, 3.0, 1.0]), np.zeros((0, 4)), 9)
+    found = spectrum.Spectrum(np.zeros(4), np.array([6.0, 3.0, 1.0]), np.zeros((0, 4)), 9)
     np.testing.assert_allclose(found.shares("values"), [0.6, 0.9, 1])
     np.testing.assert_allclose(found.shares("variance"), [36 / 46, 45 / 46, 1])
     assert [found.needed(share, "values") for share in (0.5, 0.61, 0.89, 0.95, 1)] == [
@@ -80,7 +80,7 @@ def test_shares_count_values_and_their_squares():
 
 
 def test_all_components_rebuild_the_rows_and_none_the_mean():
-    found = pca.spectrum(BYTES[:25], 30)
+    found = spectrum.of(BYTES[:25], 30)
     assert len(found.vectors) == 24
     np.testing.assert_allclose(found.rebuilt(BYTES[:25], 24), BYTES[:25], atol=1e-3)
     np.testing.assert_allclose(found.rebuilt(BYTES[:3], 0), np.tile(found.mean, (3, 1)), rtol=1e-6)
@@ -90,8 +90,8 @@ def test_all_components_rebuild_the_rows_and_none_the_mean():
     "rows", [BYTES[:25], np.tile(FLOATS[:20], (1, 3))], ids=["bytes", "floats"]
 )
 def test_where_both_sides_are_large_rows_are_drawn_by_the_seed(rows, monkeypatch):
-    monkeypatch.setattr(pca, "MOST", 10)
-    first, again, other = (pca.spectrum(Lazy(rows), 4, seed) for seed in (0, 0, 1))
+    monkeypatch.setattr(spectrum, "MOST", 10)
+    first, again, other = (spectrum.of(Lazy(rows), 4, seed) for seed in (0, 0, 1))
     assert first.count == 10 and len(first.singular) == 9
     np.testing.assert_array_equal(first.singular, again.singular)
     assert not np.array_equal(first.singular, other.singular)
@@ -101,21 +101,21 @@ def test_where_both_sides_are_large_rows_are_drawn_by_the_seed(rows, monkeypatch
 
 
 def test_equal_rows_have_no_components():
-    found = pca.spectrum(np.full((20, 4), 7, np.uint8), 3)
+    found = spectrum.of(np.full((20, 4), 7, np.uint8), 3)
     assert len(found.singular) == len(found.vectors) == 0 and found.needed(0.9, "values") == 0
 
 
 def test_what_has_no_components_is_refused():
     with pytest.raises(ValueError, match="1 images have no principal components"):
-        pca.spectrum(BYTES[:1], 3)
+        spectrum.of(BYTES[:1], 3)
     for rows in (FLOATS, FLOATS[:20]):
         with pytest.raises(ValueError, match="not finite"):
-            pca.spectrum(np.where(rows == rows[3, 3], np.nan, rows), 3)
+            spectrum.of(np.where(rows == rows[3, 3], np.nan, rows), 3)
 
 
 def test_progress_ends_with_all():
     for rows in (BYTES, BYTES[:25]):
         heard = []
-        pca.spectrum(rows, 1, progress=lambda *told, heard=heard: heard.append(told))
+        spectrum.of(rows, 1, progress=lambda *told, heard=heard: heard.append(told))
         assert heard and heard[-1][0] == heard[-1][1]
         assert heard == sorted(heard)
